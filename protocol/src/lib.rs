@@ -1,1 +1,46 @@
-//! (being written)
+//! The Bayeux 1.0 wire: what the bytes of a request mean, and how an answer is spelled.
+//!
+//! The crate knows nothing of sockets, clocks or sessions. A [`Body`] is read from a POST or from
+//! JSONP parameters and gives [`Message`]s that borrow from it; answers are [`Reply`]s and
+//! [`event`]s, put together in an [`Array`].
+//!
+//! Two rules shape it. A publisher's `data` is carried as the text that was sent, never decoded
+//! and encoded again (checklist L16), so every value is looked at as raw JSON. And a fault of one
+//! message is an answer to that message ([`Error`]), while a fault of the JSON around it spoils the
+//! whole request ([`BodyError`], checklist L10).
+
+mod advice;
+mod body;
+mod body_error;
+mod callback;
+mod channel;
+mod connection_type;
+mod decode;
+mod depth;
+mod encode;
+mod error;
+mod ext;
+mod json;
+mod message;
+mod query;
+mod reply;
+mod request;
+mod timesync;
+
+pub use advice::{Advice, ClientAdvice, Reconnect};
+pub use body::Body;
+pub use body_error::BodyError;
+pub use callback::{CallbackName, InvalidCallback, wrap};
+pub use channel::{ChannelLimits, ChannelName, InvalidChannel, Pattern};
+pub use connection_type::{ConnectionType, Offered};
+pub use decode::DecodeLimits;
+pub use encode::{Array, event};
+pub use error::Error;
+pub use ext::publisher_ext;
+pub use message::Message;
+pub use query::{CallbackQuery, callback_query};
+pub use reply::{Gap, Reply, ReplyExt};
+pub use request::Request;
+/// A value as it was sent: the type of every echo in [`Message`] and [`Reply`].
+pub use serde_json::value::RawValue;
+pub use timesync::{TimesyncAnswer, TimesyncRequest, timesync};

@@ -1,0 +1,87 @@
+//! The publisher's `ext` on its way to subscribers (checklist C9, C21).
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::json::{self, Members};
+
+/// Members that speak to the broker, and that only the broker may speak to subscribers with.
+const OURS: [&str; 4] = ["weft", "replay", "ack", "timesync"];
+
+/// What of a publisher's `ext` goes on to subscribers and into the history: all but `weft`,
+/// `replay`, `ack`, `timesync` and the member that holds a token (decisions 3.8). Nobody can forge
+/// a position or a gap that way, and no token leaves the broker.
+///
+/// The rest stays as it was spelled, on one line. `None` if nothing is left, or if `ext` is no
+/// object.
+pub fn publisher_ext<'a>(ext: &'a RawValue, token_field: Option<&str>) -> Option<Cow<'a, str>> {
+    let members = Members::of(ext)?;
+    // Names are compared as decoded: "\u0061ck" is ack.
+    let is_ours = |name: &RawValue| {
+        json::string(name)
+            .is_some_and(|name| OURS.contains(&name.as_ref()) || token_field == Some(&*name))
+    };
+    if !members.0.iter().any(|(name, _)| is_ours(name)) {
+        return Some(json::one_line(ext.get()));
+    }
+    let mut out = String::new();
+    for (name, value) in members.0.into_iter().filter(|(name, _)| !is_ours(name)) {
+        out.push(if out.is_empty() { '{' } else { ',' });
+        out.push_str(name.get());
+        out.push(':');
+        out.push_str(&json::one_line(value.get()));
+    }
+    if out.is_empty() {
+        return None;
+    }
+    out.push('}');
+    Some(Cow::Owned(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(ext: &str, expected: Option<&str>) {
+        let raw = serde_json::from_str(ext).unwrap();
+        assert_eq!(publisher_ext(raw, Some("token")).as_deref(), expected, "{ext}");
+    }
+
+    #[test]
+    fn c9_members_that_are_ours_never_go_on() {
+        check(r#"{"ack":1}"#, None);
+        check(r#"{"weft":{"gap":[]},"replay":{"id":1},"timesync":{},"token":"s"}"#, None);
+        check(r#"{"a":1,"ack":2,"b":3}"#, Some(r#"{"a":1,"b":3}"#));
+        check(r#"{"ack":1,"a":{"ack":2}}"#, Some(r#"{"a":{"ack":2}}"#));
+        check(r#"{"ack":1,"ack":2,"Ack":3}"#, Some(r#"{"Ack":3}"#));
+    }
+
+    #[test]
+    fn c9_an_escaped_name_is_the_same_name() {
+        check(r#"{"\u0061ck":1}"#, None);
+        check(r#"{"\u0074oken":1,"x":2}"#, Some(r#"{"x":2}"#));
+    }
+
+    #[test]
+    fn c21_all_else_goes_on_as_it_was_spelled() {
+        check(r#"{}"#, Some("{}"));
+        check(r#"{ "b" : 1e2, "a":[ 1 ] }"#, Some(r#"{ "b" : 1e2, "a":[ 1 ] }"#));
+        check("{\"a\":\n[1,\r\n2]}", Some(r#"{"a":[1,2]}"#));
+        check("{\"ack\":1,\n\"z\":\n[1,\r\n2],\"a\":1}", Some(r#"{"z":[1,2],"a":1}"#));
+        check(r#"{"\ud800":1,"ack":2}"#, Some(r#"{"\ud800":1}"#));
+    }
+
+    #[test]
+    fn c21_an_ext_that_is_no_object_does_not_go_on() {
+        check("1", None);
+        check("null", None);
+        check(r#"["ack"]"#, None);
+    }
+
+    #[test]
+    fn without_a_token_field_a_token_is_an_ordinary_member() {
+        let raw = serde_json::from_str(r#"{"token":1}"#).unwrap();
+        assert_eq!(publisher_ext(raw, None).as_deref(), Some(r#"{"token":1}"#));
+    }
+}
