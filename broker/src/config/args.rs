@@ -1,0 +1,33 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// A Bayeux publish/subscribe message broker.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "weft", version, about)]
+pub struct Args {
+    /// The configuration file (TOML); WEFT_CONFIG names one as well
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where clients connect [default: 127.0.0.1:8080]; port 0 takes a free one
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Where metrics and health answer [default: 127.0.0.1:8081]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub admin: Option<SocketAddr>,
+    /// The directory for all that is kept over a restart [default: ./weft-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// What to do; serving is the default
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What weft is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run the broker (the default)
+    Serve,
+}

@@ -1,0 +1,212 @@
+//! The rules that one value's own type cannot hold: ranges, and values that must fit each other.
+//!
+//! All problems are found at once; each names the keys it is about, the likeliest culprit first.
+
+use std::{fmt::Display, net::SocketAddr};
+
+use super::{AuthMode, Config, HumanDuration, SameSite};
+
+/// First segments of paths that mean something else.
+const RESERVED: [&str; 6] = ["publish", "history", "events", "stream", "demo", "openapi.json"];
+/// The longest gap that a client can sensibly be advised to leave.
+const INTERVAL_MAX: HumanDuration = HumanDuration::secs(3_600);
+/// The shortest time worth a timer.
+const SHORT: HumanDuration = HumanDuration::millis(100);
+
+/// Something that must be changed before the broker starts.
+#[derive(Debug)]
+pub(super) struct Problem {
+    /// The keys it is about.
+    pub(super) keys: Vec<&'static str>,
+    /// What is wrong and what would be right.
+    pub(super) text: String,
+}
+
+/// All that is wrong with a configuration.
+pub(super) fn check(config: &Config) -> Vec<Problem> {
+    let mut problems = Problems(Vec::new());
+    addresses(config, &mut problems);
+    mounts(config, &mut problems);
+    sessions(config, &mut problems);
+    browsers(config, &mut problems);
+    limits(config, &mut problems);
+    http(config, &mut problems);
+    problems.0
+}
+
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Notes a problem unless `holds`.
+    fn unless(&mut self, holds: bool, keys: &[&'static str], text: impl Into<String>) {
+        if !holds {
+            self.0.push(Problem { keys: keys.to_vec(), text: text.into() });
+        }
+    }
+
+    fn range<T: Copy + PartialOrd + Display>(
+        &mut self,
+        key: &'static str,
+        value: T,
+        (low, high): (T, T),
+    ) {
+        let text = format!("{value} is not between {low} and {high}");
+        self.unless(low <= value && value <= high, &[key], text);
+    }
+
+    fn positive(&mut self, key: &'static str, value: u64) {
+        self.unless(value > 0, &[key], "must be at least 1");
+    }
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+fn addresses(config: &Config, problems: &mut Problems) {
+    let Config { listen, admin, auth, .. } = config;
+    problems.unless(
+        is_loopback(*listen) || auth.mode != AuthMode::Unset,
+        &["listen", "auth.mode"],
+        format!(
+            "{listen} can be reached from other machines, and nothing says who may use the \
+             broker: set auth.mode = \"open\" (or WEFT_AUTH_MODE=open) if everybody may publish \
+             and subscribe, or listen on 127.0.0.1"
+        ),
+    );
+    problems.unless(
+        listen != admin || listen.port() == 0,
+        &["admin", "listen"],
+        format!("{admin} is also the address that clients connect to: choose another"),
+    );
+}
+
+fn mounts(config: &Config, problems: &mut Problems) {
+    const KEY: &str = "bayeux.mounts";
+    let mounts = &config.bayeux.mounts;
+    problems.unless(!mounts.is_empty(), &[KEY], "at least one path has to speak Bayeux");
+    for (index, mount) in mounts.iter().enumerate() {
+        let segments = mount.strip_prefix('/').unwrap_or_default();
+        let plain = segments.split('/').all(|segment| {
+            !matches!(segment, "" | "." | "..")
+                && segment
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:@".contains(&b))
+        });
+        problems.unless(
+            plain,
+            &[KEY],
+            format!("{mount:?} is not a path such as /bayeux, without a slash at its end"),
+        );
+        let first = segments.split('/').next().unwrap_or_default();
+        problems.unless(
+            !RESERVED.contains(&first),
+            &[KEY],
+            format!("{mount:?} is taken: /{first} is a path of weft's own"),
+        );
+        problems.unless(
+            !mounts[..index].contains(mount),
+            &[KEY],
+            format!("{mount:?} is there twice"),
+        );
+    }
+}
+
+fn sessions(config: &Config, problems: &mut Problems) {
+    let sessions = &config.sessions;
+    let (none, hold_max) = (HumanDuration::secs(0), HumanDuration::secs(120));
+    problems.range("sessions.timeout", sessions.timeout, (SHORT, hold_max));
+    problems.range("sessions.interval", sessions.interval, (none, INTERVAL_MAX));
+    let day = HumanDuration::secs(24 * 3_600);
+    problems.range("sessions.max_interval", sessions.max_interval, (SHORT, day));
+    problems.positive("sessions.max", sessions.max);
+}
+
+fn browsers(config: &Config, problems: &mut Problems) {
+    let browsers = &config.browsers;
+    let cookie = &browsers.cookie;
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    problems.unless(
+        (1..=64).contains(&cookie.len()) && cookie.bytes().all(token),
+        &["browsers.cookie"],
+        format!("{cookie:?} is not a cookie's name: 1 to 64 letters, digits, `-` or `_`"),
+    );
+    let prefixed = ["__Secure-", "__Host-"].iter().any(|prefix| {
+        cookie.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    });
+    problems.unless(
+        browsers.secure || !prefixed,
+        &["browsers.cookie", "browsers.secure"],
+        format!("browsers refuse a cookie named {cookie:?} unless browsers.secure is true"),
+    );
+    problems.unless(
+        browsers.secure || browsers.same_site != SameSite::None,
+        &["browsers.same_site", "browsers.secure"],
+        "browsers refuse a cookie with SameSite=None unless browsers.secure is true",
+    );
+    problems.unless(
+        browsers.held_per_browser == -1 || browsers.held_per_browser >= 1,
+        &["browsers.held_per_browser"],
+        "must be at least 1, or -1 for no rule",
+    );
+    problems.range("browsers.interval", browsers.interval, (SHORT, INTERVAL_MAX));
+}
+
+fn limits(config: &Config, problems: &mut Problems) {
+    let limits = &config.limits;
+    problems.positive("limits.connections_per_address", limits.connections_per_address);
+    problems.positive("limits.body", limits.body.get());
+    problems.range("limits.depth", limits.depth, (1, 127));
+    problems.positive("limits.messages_per_request", limits.messages_per_request);
+    problems.range("limits.channel_bytes", limits.channel_bytes, (32, 65_535));
+    problems.range("limits.channel_segments", limits.channel_segments, (2, 255));
+    problems.positive("limits.subscriptions_per_session", limits.subscriptions_per_session);
+    problems.positive("limits.subscriptions", limits.subscriptions);
+    problems.positive("limits.queue_messages", limits.queue_messages);
+    problems.positive("limits.response_bytes", limits.response_bytes.get());
+    problems.unless(
+        limits.queue_bytes >= limits.body,
+        &["limits.queue_bytes", "limits.body"],
+        format!(
+            "limits.queue_bytes ({}) is less than limits.body ({}): what is accepted must fit an \
+             empty queue",
+            limits.queue_bytes, limits.body
+        ),
+    );
+    problems.unless(
+        limits.queue_bytes_total >= limits.queue_bytes,
+        &["limits.queue_bytes_total", "limits.queue_bytes"],
+        format!(
+            "limits.queue_bytes_total ({}) is less than limits.queue_bytes ({}), which one session \
+             may use",
+            limits.queue_bytes_total, limits.queue_bytes
+        ),
+    );
+}
+
+fn http(config: &Config, problems: &mut Problems) {
+    let http = &config.http;
+    let long = HumanDuration::secs(3_600);
+    problems.range("http.head_timeout", http.head_timeout, (SHORT, long));
+    problems.range("http.body_timeout", http.body_timeout, (SHORT, long));
+    problems.range(
+        "http.idle_timeout",
+        http.idle_timeout,
+        (SHORT, HumanDuration::secs(24 * 3_600)),
+    );
+    problems.range("http.drain_timeout", http.drain_timeout, (HumanDuration::secs(0), long));
+    for (key, interval) in [
+        ("sessions.interval", config.sessions.interval),
+        ("browsers.interval", config.browsers.interval),
+    ] {
+        problems.unless(
+            http.idle_timeout > interval,
+            &["http.idle_timeout", key],
+            format!(
+                "http.idle_timeout ({}) is not more than {key} ({interval}): connections would close \
+                 between two polls",
+                http.idle_timeout
+            ),
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! The configuration: what can be set, its units, its defaults and why they are what they are.
+//!
+//! Values come from a TOML file, `WEFT_*` variables and flags, each overriding the one before
+//! ([`load`]). Nothing here does anything else, and no other module reads a file or the environment
+//! to find out what it should do. A mistake is an error that says where the value stands.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use serde::{Deserialize, Serialize};
+
+mod args;
+mod check;
+mod error;
+mod load;
+mod origin;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod units;
+
+pub use args::{Args, Command};
+pub use error::ConfigError;
+pub use load::{Loaded, environment, load};
+pub use origin::OriginPattern;
+pub use sections::{
+    Auth, AuthMode, Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, SameSite, Sessions,
+};
+pub use units::{ByteSize, HumanDuration};
+
+/// Everything that can be set. Each field's text names its unit, its default and the reason for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where clients connect: an IP address and a port; port 0 takes a free one. Default
+    /// `127.0.0.1:8080`, so that a first start is reachable from this machine only.
+    #[serde(deserialize_with = "units::address")]
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/healthz` and `/readyz` answer; never the same as `listen`. Default
+    /// `127.0.0.1:8081`: operators' business is not clients' business.
+    #[serde(deserialize_with = "units::address")]
+    pub admin: SocketAddr,
+    /// The directory for all that is kept over a restart. Default `./weft-data`: no rights needed.
+    pub data: PathBuf,
+    /// The foreign origins whose pages may use this broker, for all that a browser can be tricked
+    /// into: CORS, POST, WebSocket, JSONP. Default none: a page's own origin always may.
+    pub origins: Vec<OriginPattern>,
+    /// Whether events may ride on every reply, as CometD has it, instead of on connect replies and
+    /// streams alone. Default false: only so is the order of a channel's messages promised.
+    pub deliver_on_any_reply: bool,
+    /// Who may use the broker.
+    pub auth: Auth,
+    /// Where and how Bayeux is spoken.
+    pub bayeux: Bayeux,
+    /// How long sessions and their held connects live.
+    pub sessions: Sessions,
+    /// Several sessions in one browser.
+    pub browsers: Browsers,
+    /// Bounds on what clients can make the broker hold.
+    pub limits: Limits,
+    /// Deadlines of HTTP connections.
+    pub http: Http,
+    /// What is logged and how.
+    pub log: Log,
+    /// The built-in demonstration.
+    pub demo: Demo,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            data: PathBuf::from("./weft-data"),
+            origins: Vec::new(),
+            deliver_on_any_reply: false,
+            auth: Auth::default(),
+            bayeux: Bayeux::default(),
+            sessions: Sessions::default(),
+            browsers: Browsers::default(),
+            limits: Limits::default(),
+            http: Http::default(),
+            log: Log::default(),
+            demo: Demo::default(),
+        }
+    }
+}

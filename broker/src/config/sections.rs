@@ -1,0 +1,260 @@
+//! The sections of the configuration, one struct each.
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+
+use super::{ByteSize, HumanDuration};
+
+/// `[auth]`: who may use the broker.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// How clients are told apart. Default `unset`, which serves this machine alone: `listen` must
+    /// then be a loopback address.
+    pub mode: AuthMode,
+}
+
+/// How clients are told apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMode {
+    /// Nobody has decided yet.
+    #[default]
+    Unset,
+    /// Whoever reaches the broker may publish and subscribe, and that is meant.
+    Open,
+}
+
+impl<'de> Deserialize<'de> for AuthMode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "unset" => Ok(Self::Unset),
+            "open" => Ok(Self::Open),
+            "token" => Err(D::Error::custom("\"token\" is not built yet; there is \"open\"")),
+            other => Err(D::Error::unknown_variant(other, &["unset", "open"])),
+        }
+    }
+}
+
+/// `[bayeux]`: where and how Bayeux is spoken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bayeux {
+    /// The paths that speak Bayeux, with all that stands below each, since clients append
+    /// `/handshake` and the like. Default `/bayeux`, and the names that CometD and Faye clients use.
+    pub mounts: Vec<String>,
+    /// Whether the callback-polling transport (JSONP) is offered. Default true: it follows the same
+    /// rules of origin as everything else.
+    pub callback_polling: bool,
+}
+
+impl Default for Bayeux {
+    fn default() -> Self {
+        let mounts = ["/bayeux", "/cometd", "/faye"].map(str::to_owned).into();
+        Self { mounts, callback_polling: true }
+    }
+}
+
+/// `[sessions]`: how long sessions and their held connects live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sessions {
+    /// How long a connect is held when there is nothing to deliver, 100ms to 120s. Default 30s, and
+    /// never more than 120s: the highest value that proxies were found to let live (RFC 6202).
+    pub timeout: HumanDuration,
+    /// The gap that clients are advised to leave between two connects, up to 1h. Default 0s.
+    pub interval: HumanDuration,
+    /// How long a session lives after its last contact, besides the advised gap; a held connect and
+    /// an open socket are contact. 100ms to 24h. Default 30s.
+    pub max_interval: HumanDuration,
+    /// Whether a session's first message must bring back the cookie set at its handshake. Default
+    /// false: many clients outside browsers keep no cookies, and are known by their clientId.
+    pub require_cookie: bool,
+    /// At most so many sessions in all; further handshakes are told to come back later. Default
+    /// 250000: far above what one machine serves, and a bound for handshakes that nobody follows up.
+    pub max: u64,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            timeout: HumanDuration::secs(30),
+            interval: HumanDuration::secs(0),
+            max_interval: HumanDuration::secs(30),
+            require_cookie: false,
+            max: 250_000,
+        }
+    }
+}
+
+/// `[browsers]`: several sessions (tabs) in one browser, told by a cookie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Browsers {
+    /// The cookie's name. Default `BAYEUX_BROWSER`, which CometD uses. Two brokers on one host name
+    /// need two names, since cookies ignore ports.
+    pub cookie: String,
+    /// How many connects of one browser are held over HTTP/1.1; the others are asked to poll. -1 is
+    /// no rule, for proxies that speak HTTP/2 to browsers. Default 1: a browser opens six
+    /// connections to a host, and held ones starve the page.
+    pub held_per_browser: i32,
+    /// How often the others are asked to poll, 100ms to 1h. Default 2s.
+    pub interval: HumanDuration,
+    /// The cookie's `SameSite` attribute. Default `Lax`; pages of foreign `origins` need `None`.
+    pub same_site: SameSite,
+    /// Whether the cookie is only sent over HTTPS. Default false, since weft itself speaks HTTP;
+    /// set it wherever a proxy in front speaks HTTPS.
+    pub secure: bool,
+}
+
+impl Default for Browsers {
+    fn default() -> Self {
+        Self {
+            cookie: "BAYEUX_BROWSER".to_owned(),
+            held_per_browser: 1,
+            interval: HumanDuration::secs(2),
+            same_site: SameSite::Lax,
+            secure: false,
+        }
+    }
+}
+
+/// A cookie's `SameSite` attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SameSite {
+    /// Sent by pages of the same site, and when a link leads here.
+    Lax,
+    /// Sent by pages of the same site.
+    Strict,
+    /// Sent by every page; browsers then require `secure`.
+    None,
+}
+
+/// `[limits]`: bounds on what clients can make the broker hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Open connections in all. Default 0: 80 % of the limit on open files, so that the process
+    /// keeps some for itself.
+    pub connections: u64,
+    /// Open connections of one address, loopback excepted. Default 1024: offices and carriers put
+    /// many people behind one address.
+    pub connections_per_address: u64,
+    /// Whether limits per address also hold for loopback peers. Default false: a proxy on the same
+    /// machine is many clients.
+    pub loopback: bool,
+    /// The largest request body, in bytes. Default 1MiB.
+    pub body: ByteSize,
+    /// How deep JSON may be nested, 1 to 127, `data` included. Default 64.
+    pub depth: u64,
+    /// Messages in one request. Default 1000.
+    pub messages_per_request: u64,
+    /// The longest channel name, 32 to 65535 bytes. Default 255.
+    pub channel_bytes: u64,
+    /// Segments of a channel name, 2 to 255; each costs a look-up for every publish. Default 32.
+    pub channel_segments: u64,
+    /// Subscriptions of one session. Default 10000.
+    pub subscriptions_per_session: u64,
+    /// Subscriptions in all. Default 2000000: eight for each of the default number of sessions.
+    pub subscriptions: u64,
+    /// Messages that wait for one session. Default 10000.
+    pub queue_messages: u64,
+    /// Bytes that wait for one session, no less than `body`, so that every message fits an empty
+    /// queue. Default 4MiB.
+    pub queue_bytes: ByteSize,
+    /// Bytes that wait for all sessions, no less than `queue_bytes`; a message that waits for many
+    /// counts for each. Default 256MiB.
+    pub queue_bytes_total: ByteSize,
+    /// The size, in bytes, from which a response takes no further event; one always fits. Default
+    /// 1MiB: batches stay cheap, and a slow reader gets something now and then.
+    pub response_bytes: ByteSize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 0,
+            connections_per_address: 1_024,
+            loopback: false,
+            body: ByteSize::mib(1),
+            depth: 64,
+            messages_per_request: 1_000,
+            channel_bytes: 255,
+            channel_segments: 32,
+            subscriptions_per_session: 10_000,
+            subscriptions: 2_000_000,
+            queue_messages: 10_000,
+            queue_bytes: ByteSize::mib(4),
+            queue_bytes_total: ByteSize::mib(256),
+            response_bytes: ByteSize::mib(1),
+        }
+    }
+}
+
+/// `[http]`: deadlines of HTTP connections. None of them cuts a held connect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// How long a request's head may take to arrive. Default 10s: slow heads are an attack.
+    pub head_timeout: HumanDuration,
+    /// How long a request's body may take to arrive. Default 30s: a phone needs some time for 1MiB.
+    pub body_timeout: HumanDuration,
+    /// How long a connection may stay open between two requests; more than the advised intervals.
+    /// Default 75s, a little more than the proxies' usual 60s, so that it is they who close.
+    pub idle_timeout: HumanDuration,
+    /// How long a stop waits for responses under way. Default 10s: held connects are answered at
+    /// once, and orchestrators kill after 30s.
+    pub drain_timeout: HumanDuration,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            head_timeout: HumanDuration::secs(10),
+            body_timeout: HumanDuration::secs(30),
+            idle_timeout: HumanDuration::secs(75),
+            drain_timeout: HumanDuration::secs(10),
+        }
+    }
+}
+
+/// `[log]`: what is logged and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace` or a filter such as `info,weft_broker=debug`.
+    /// Default `info`: what the operator should know, not what peers do wrong.
+    pub level: String,
+    /// How a line looks. Default `text`.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// `[demo]`: the built-in demonstration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Demo {
+    /// Whether `/demo/` is served. Default true: the first thing one wants to see; it publishes only
+    /// while somebody watches.
+    pub enabled: bool,
+}
+
+impl Default for Demo {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
