@@ -1,5 +1,7 @@
 //! Connection types and what a handshake offers of them (checklist C6, E7).
 
+use std::fmt;
+
 use serde_json::value::RawValue;
 
 use crate::json;
@@ -54,7 +56,7 @@ impl ConnectionType {
 ///
 /// Only what weft knows is kept. Real clients leave the field out or send odd types, and CometD
 /// takes them all (cometd-wire 2.2), so "nothing listed" differs from "nothing in common".
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Offered {
     listed: bool,
     types: u8,
@@ -91,6 +93,16 @@ impl Offered {
     /// Whether a handshake may succeed (checklist E7): some type is in common, or none was listed.
     pub fn shares_with(self, supported: &[ConnectionType]) -> bool {
         !self.listed || supported.iter().any(|known| self.contains(*known))
+    }
+}
+
+impl fmt::Debug for Offered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.listed {
+            return f.write_str("nothing");
+        }
+        let types = ConnectionType::ALL.into_iter().filter(|known| self.contains(*known));
+        f.debug_list().entries(types).finish()
     }
 }
 

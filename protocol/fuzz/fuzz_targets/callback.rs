@@ -1,0 +1,9 @@
+//! A JSONP answer cannot break out of its script and still holds the same JSON.
+
+#![no_main]
+
+#[path = "../checks.rs"]
+#[allow(dead_code, reason = "each target runs one of the checks")]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::callback(bytes));
