@@ -1,1 +1,13 @@
-//! (being written)
+//! weft: a publish/subscribe message broker that speaks Bayeux 1.0.
+//!
+//! `core` is the clockless middle, `exchange` what all polling transports share, `transport` the
+//! adapters, `http` the edge, `server` the one place that wires them together.
+
+pub mod config;
+pub mod core;
+pub mod exchange;
+pub mod http;
+pub mod log;
+pub mod server;
+pub mod ticker;
+pub mod transport;

@@ -1,2 +1,58 @@
-//! (being written)
-fn main() {}
+//! `weft`: starts the broker, waits to be told to stop, stops in order.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use weft_broker::config::{self, Args, Config, LogFormat};
+use weft_broker::{log, server};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match load(&args).and_then(|config| run(&config)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("weft: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(args: &Args) -> Result<Config, String> {
+    let loaded = config::load(args, config::environment()).map_err(|error| error.to_string())?;
+    let format = match loaded.config.log.format {
+        LogFormat::Text => log::Format::Text,
+        LogFormat::Json => log::Format::Json,
+    };
+    log::start(&loaded.config.log.level, format)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(loaded.config)
+}
+
+fn run(config: &Config) -> Result<ExitCode, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("runtime: {error}"))?;
+    let code = runtime.block_on(serve(config));
+    // What the drain timeout cut is not waited for a second time.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(config: &Config) -> Result<ExitCode, String> {
+    let cannot = |error: std::io::Error| format!("signals: {error}");
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let running = server::start(config).await.map_err(|error| error.to_string())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tokio::select! {
+        _ = running.stop() => Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => Err("interrupted twice".to_owned()),
+    }
+}

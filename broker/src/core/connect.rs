@@ -1,0 +1,276 @@
+//! `/meta/connect`: take it in, hold it or answer it, let it go (Bayeux 1.0 §4.2, decisions 3.1-3.4).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use weft_protocol::{Advice, Error, Reconnect};
+
+use super::broker::{Broker, millis};
+use super::browsers::Claim;
+use super::held::{Held, Hold, Release};
+use super::queue::Batch;
+use super::session::{AdviceDebt, ConnectRequest, End, Session, SessionHandle};
+
+/// The answer to a connect.
+#[derive(Debug)]
+pub struct Connected {
+    /// Success, or 402.
+    pub outcome: Result<(), Error>,
+    /// Advice to send along.
+    pub advice: Option<Advice>,
+    /// Events that go before the reply, and losses to tell in it.
+    pub batch: Batch,
+    /// Names this reply for [`SessionHandle::write_failed`].
+    pub reply_no: u64,
+}
+
+/// A connect that was held, or its answer.
+#[derive(Debug)]
+pub enum Holding {
+    /// It waits.
+    Held(Held),
+    /// It is answered at once.
+    Answer(Connected),
+}
+
+impl Broker {
+    /// Takes in a connect, before anything else is done with it: settles what became of the last
+    /// reply, and makes an older held connect of the session give way (E12, L5).
+    ///
+    /// # Errors
+    /// 402 if the session just ended.
+    pub fn receive_connect(
+        &self,
+        session: &Arc<SessionHandle>,
+        connect: &ConnectRequest<'_>,
+    ) -> Result<(), Error> {
+        let mut state = session.state.lock();
+        if state.ended.is_some() {
+            return Err(Error::SessionUnknown);
+        }
+        let resent = state.receive_connect(connect);
+        self.stats.resent.inc_by(resent as u64);
+        if let Some((older, why)) = state.supersede(self.clock.now()) {
+            self.stats.superseded.inc();
+            older.release(why);
+        }
+        self.touch(session, &mut state);
+        Ok(())
+    }
+
+    /// Holds a connect that was received and stands alone in its request; answers at once the first
+    /// of a session, one that has events waiting, one that asks for it, and one whose browser
+    /// holds another.
+    pub fn hold_connect(
+        self: &Arc<Self>,
+        session: &Arc<SessionHandle>,
+        connect: &ConnectRequest<'_>,
+    ) -> Holding {
+        let asked_advice = connect.advice.is_some();
+        let answer = || Holding::Answer(self.answer_connect(session, connect.id, asked_advice));
+        if connect.wants_answer_now() || !self.may_hold(session) {
+            return answer();
+        }
+        let mut state = session.state.lock();
+        if state.ended.is_some() || state.queue.has_news() || self.draining.load(Ordering::Acquire)
+        {
+            self.step_back(session, &state);
+            drop(state);
+            return answer();
+        }
+        let now = self.clock.now();
+        let asked = connect.advice.and_then(|advice| advice.timeout_ms);
+        let timeout = asked
+            .map_or(self.options.timeout, |ms| Duration::from_millis(ms).min(self.options.timeout));
+        if let Some((older, why)) = state.supersede(now) {
+            older.release(why);
+        }
+        let hold = Hold::new(now + timeout);
+        state.hold = Some(Arc::clone(&hold));
+        drop(state);
+        Holding::Held(Held {
+            broker: Arc::clone(self),
+            session: Arc::clone(session),
+            hold,
+            id: connect.id.map(Box::from),
+            asked_advice,
+            since: now,
+            answered: false,
+        })
+    }
+
+    /// Whether this session may hold now; takes the place of another tab if it must (R6, R6a).
+    fn may_hold(&self, session: &Arc<SessionHandle>) -> bool {
+        let (browser, demoted) = {
+            let state = session.state.lock();
+            if !state.connected || state.queue.has_news() {
+                return false;
+            }
+            (state.browser(), state.demoted)
+        };
+        let Some(browser) = browser else { return true };
+        match self.browsers.claim(browser, session, demoted, self.clock.now()) {
+            Claim::Poll => {
+                self.demote(session);
+                false
+            }
+            Claim::Hold(displaced) => {
+                session.state.lock().demoted = false;
+                if let Some(displaced) = displaced {
+                    self.demote(&displaced);
+                }
+                true
+            }
+        }
+    }
+
+    /// Tells a session that another tab holds: now if it waits, else when it next connects.
+    fn demote(&self, session: &Arc<SessionHandle>) {
+        self.stats.demoted.inc();
+        {
+            let mut state = session.state.lock();
+            state.demoted = true;
+            state.advice = AdviceDebt::Owed;
+        }
+        self.let_go(session, Release::Demoted);
+    }
+
+    /// A connect that had a place but is answered: the place waits for its next one.
+    fn step_back(&self, session: &SessionHandle, state: &Session) {
+        if let Some(browser) = state.browser() {
+            self.browsers.answered(browser, session.key, self.clock.now());
+        }
+    }
+
+    /// Answers a received connect at once.
+    pub fn answer_connect(
+        &self,
+        session: &Arc<SessionHandle>,
+        id: Option<&str>,
+        asked_advice: bool,
+    ) -> Connected {
+        let mut state = session.state.lock();
+        match state.ended {
+            Some(End::Disconnected) => self.farewell(),
+            Some(End::Expired) => self.unknown(),
+            None => self.answer(session, &mut state, id, asked_advice),
+        }
+    }
+
+    fn answer(
+        &self,
+        session: &Arc<SessionHandle>,
+        state: &mut Session,
+        id: Option<&str>,
+        asked_advice: bool,
+    ) -> Connected {
+        let batch = state.answer(id, self.options.response_bytes);
+        self.stats.batch.observe(batch.frames.len() as f64);
+        self.stats.messages_out.inc_by(batch.frames.len() as u64);
+        let advice = self.advise(session, state, asked_advice);
+        self.touch(session, state);
+        Connected { outcome: Ok(()), advice, batch, reply_no: state.reply_no }
+    }
+
+    /// The advice of a connect reply: always complete, and only when there is something to say.
+    fn advise(&self, session: &SessionHandle, state: &mut Session, asked: bool) -> Option<Advice> {
+        let normal =
+            Advice { interval_ms: millis(self.interval(state)), ..self.advice(Reconnect::Retry) };
+        if self.draining.load(Ordering::Acquire) {
+            return Some(self.later(Reconnect::Retry, session.id.spread()));
+        }
+        if state.demoted {
+            let interval_ms = millis(self.options.browser_interval).max(normal.interval_ms);
+            return Some(Advice { interval_ms, multiple_clients: true, ..normal });
+        }
+        if state.advice == AdviceDebt::None {
+            return asked.then_some(normal);
+        }
+        state.advice = AdviceDebt::Sent;
+        Some(normal)
+    }
+
+    /// The answer to a held connect, if it is time for one.
+    pub(crate) fn poll_held(&self, held: &Held, now: std::time::Instant) -> Option<Connected> {
+        let mut state = held.session.state.lock();
+        let id = held.id.as_deref();
+        let answer = match held.hold.released() {
+            Some(Release::Superseded) => {
+                let advice = self.advise(&held.session, &mut state, held.asked_advice);
+                let batch = Batch::default();
+                Connected { outcome: Ok(()), advice, batch, reply_no: 0 }
+            }
+            Some(Release::Fought) => self.unknown(),
+            Some(Release::Ended) => self.farewell(),
+            Some(Release::Demoted | Release::Drained | Release::Overtaken) => {
+                self.answer(&held.session, &mut state, id, held.asked_advice)
+            }
+            None if state.queue.has_news() || now >= held.hold.deadline => {
+                state.hold = None;
+                self.step_back(&held.session, &state);
+                self.answer(&held.session, &mut state, id, held.asked_advice)
+            }
+            None => {
+                held.hold.sleep_on();
+                return None;
+            }
+        };
+        drop(state);
+        self.stats.hold.observe(now.saturating_duration_since(held.since).as_secs_f64());
+        Some(answer)
+    }
+
+    /// A held connect's client went away: nothing was taken, the session is merely not held.
+    pub(crate) fn abandon(&self, held: &Held) {
+        let mut state = held.session.state.lock();
+        let mine = state.hold.as_ref().is_some_and(|hold| Arc::ptr_eq(hold, &held.hold));
+        if !mine {
+            return;
+        }
+        state.hold = None;
+        self.stats.abandoned.inc();
+        self.touch(&held.session, &mut state);
+        if let Some(browser) = state.browser() {
+            self.browsers.leave(browser, held.session.key);
+        }
+    }
+
+    /// The answer to a connect of a session that disconnected (E18).
+    #[must_use]
+    pub fn farewell(&self) -> Connected {
+        let advice = Some(self.advice(Reconnect::None));
+        Connected { outcome: Ok(()), advice, batch: Batch::default(), reply_no: 0 }
+    }
+
+    /// 402, with advice to handshake.
+    #[must_use]
+    pub fn unknown(&self) -> Connected {
+        let advice = Some(self.advice(Reconnect::Handshake));
+        let outcome = Err(Error::SessionUnknown);
+        Connected { outcome, advice, batch: Batch::default(), reply_no: 0 }
+    }
+
+    /// Whether events ride on replies other than a connect's.
+    #[must_use]
+    pub fn delivers_on_any_reply(&self) -> bool {
+        self.options.deliver_on_any_reply
+    }
+
+    /// Takes events for a reply other than a connect's, where the operator wants that.
+    pub fn take_for_any_reply(&self, session: &SessionHandle) -> (Batch, u64) {
+        let mut state = session.state.lock();
+        if state.ended.is_some() {
+            return (Batch::default(), 0);
+        }
+        let batch = state.take(self.options.response_bytes);
+        self.stats.messages_out.inc_by(batch.frames.len() as u64);
+        (batch, state.reply_no)
+    }
+
+    /// Releases the session's held connect, since another of its messages came by callback-polling:
+    /// browsers run injected scripts in order, so the answer would wait behind the held one (J5).
+    pub fn overtake(&self, session: &Arc<SessionHandle>) {
+        self.let_go(session, Release::Overtaken);
+    }
+}

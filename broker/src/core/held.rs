@@ -1,0 +1,148 @@
+//! A held connect: what it waits for, and how it is let go.
+//!
+//! Nothing is taken from the queue before the moment of answering, so a held connect whose socket
+//! dies loses nothing: its future is dropped and the session simply stops being held.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use super::broker::Broker;
+use super::clock::Clock;
+use super::connect::Connected;
+use super::session::SessionHandle;
+
+/// Why a held connect is answered although it has neither events nor reached its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// A newer connect of the same session is held instead.
+    Superseded,
+    /// The same, once too often in a short time.
+    Fought,
+    /// Another tab of the same browser holds now (R6).
+    Demoted,
+    /// The session ended.
+    Ended,
+    /// The broker is going away.
+    Drained,
+    /// Another message of this session came by callback-polling (J5).
+    Overtaken,
+}
+
+/// The part of a held connect that the session keeps: how to wake it.
+#[derive(Debug)]
+pub struct Hold {
+    /// When it is answered at the latest.
+    pub deadline: Instant,
+    release: OnceLock<Release>,
+    woken: AtomicBool,
+    notify: Notify,
+}
+
+impl Hold {
+    pub(crate) fn new(deadline: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            deadline,
+            release: OnceLock::new(),
+            woken: AtomicBool::new(false),
+            notify: Notify::new(),
+        })
+    }
+
+    /// Lets it go; the first reason given counts.
+    pub(crate) fn release(&self, why: Release) {
+        let _ = self.release.set(why);
+        self.notify.notify_one();
+    }
+
+    pub(crate) fn released(&self) -> Option<Release> {
+        self.release.get().copied()
+    }
+
+    /// True once: whoever gets it must wake the hold, at the end of the publisher's batch.
+    pub(crate) fn claim_wake(&self) -> bool {
+        !self.woken.swap(true, Ordering::Relaxed)
+    }
+
+    /// What woke it went another way; it may be woken again.
+    pub(crate) fn sleep_on(&self) {
+        self.woken.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Holds to wake when a request's publications are all queued, so that one POST of many publishes
+/// wakes each poll once, with all of them (decisions 3.3). Dropping it wakes them.
+#[derive(Debug, Default)]
+pub struct Wakes(Vec<Arc<Hold>>);
+
+impl Wakes {
+    pub(crate) fn push(&mut self, hold: Arc<Hold>) {
+        self.0.push(hold);
+    }
+}
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        for hold in &self.0 {
+            hold.notify.notify_one();
+        }
+    }
+}
+
+/// A held connect from the transport's side. Dropping it unanswered means: the client went away.
+#[derive(Debug)]
+pub struct Held {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) session: Arc<SessionHandle>,
+    pub(crate) hold: Arc<Hold>,
+    pub(crate) id: Option<Box<str>>,
+    pub(crate) asked_advice: bool,
+    pub(crate) since: Instant,
+    pub(crate) answered: bool,
+}
+
+impl Held {
+    /// The answer, if it is time for one. Never waits: the simulation calls it after each step.
+    pub fn poll(&mut self, now: Instant) -> Option<Connected> {
+        let answer = self.broker.poll_held(self, now)?;
+        self.answered = true;
+        Some(answer)
+    }
+
+    /// When [`Held::poll`] answers at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.hold.deadline
+    }
+
+    /// The session that waits.
+    #[must_use]
+    pub fn session(&self) -> &Arc<SessionHandle> {
+        &self.session
+    }
+
+    /// Waits for events, the deadline or a release. Cancel-safe: nothing is taken before the end.
+    pub async fn wait(mut self, clock: &dyn Clock) -> Connected {
+        loop {
+            if let Some(answer) = self.poll(clock.now()) {
+                return answer;
+            }
+            tokio::select! {
+                biased;
+                () = self.hold.notify.notified() => {}
+                () = tokio::time::sleep_until(self.hold.deadline.into()) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.broker.abandon(self);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! One session's state: what a client may rely on between two of its requests.
+//!
+//! Plain data under one short lock; `now` is an argument, nothing here waits or wakes anybody.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use weft_protocol::ClientAdvice;
+
+use super::frame::Frame;
+use super::held::{Hold, Release};
+use super::id::{BrowserId, SessionId};
+use super::options::QueueLimits;
+use super::queue::{Batch, Queue};
+
+/// A session as the registry, the subscriptions and transports share it.
+pub struct SessionHandle {
+    /// The clientId.
+    pub id: SessionId,
+    /// A small number, unique while the process lives: the key in tables.
+    pub key: u64,
+    pub(crate) state: Mutex<Session>,
+    pub(crate) subscriptions: Mutex<OwnSubscriptions>,
+}
+
+impl SessionHandle {
+    pub(crate) fn new(id: SessionId, key: u64, now: Instant, armed: Instant) -> Self {
+        let state = Mutex::new(Session::new(now, armed));
+        Self { id, key, state, subscriptions: Mutex::default() }
+    }
+
+    /// The reply numbered `reply_no` is known not to have been written: its events go again.
+    pub fn write_failed(&self, reply_no: u64) {
+        let mut state = self.state.lock();
+        if state.reply_no == reply_no {
+            state.write_failed = true;
+        }
+    }
+}
+
+impl fmt::Debug for SessionHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({:?})", self.id)
+    }
+}
+
+/// What a session has subscribed to. Its own lock, taken before those of members.
+#[derive(Debug, Default)]
+pub(crate) struct OwnSubscriptions {
+    pub(crate) patterns: BTreeSet<Arc<str>>,
+    pub(crate) ended: bool,
+}
+
+/// Who may speak for a session besides knowing its id (decisions 3.11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binding {
+    /// No message has come since the handshake.
+    Undecided,
+    /// The first message carried this browser's cookie, so all must.
+    Browser(BrowserId),
+    /// The first message carried no cookie: the clientId alone counts, for life.
+    Free,
+}
+
+/// Clients keep the last advice they saw, so after a demotion the normal one must be told, in every
+/// reply until one is known to have arrived (decisions 3.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdviceDebt {
+    /// The client has the normal advice.
+    None,
+    /// It was told otherwise since.
+    Owed,
+    /// It was told; the next connect shows whether that arrived.
+    Sent,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The client said so.
+    Disconnected,
+    /// Nothing came in time.
+    Expired,
+}
+
+/// How a connect came in, as far as receipt of the last reply and holding are concerned.
+#[derive(Debug, Clone)]
+pub struct ConnectRequest<'a> {
+    /// The message's id as sent.
+    pub id: Option<&'a str>,
+    /// Whether it was the only message of its request.
+    pub alone: bool,
+    /// The client's `advice`, if it sent an object.
+    pub advice: Option<ClientAdvice>,
+}
+
+impl ConnectRequest<'_> {
+    /// Whether the client wants an answer at once.
+    #[must_use]
+    pub fn wants_answer_now(&self) -> bool {
+        self.advice.is_some_and(|advice| advice.timeout_ms == Some(0))
+    }
+}
+
+/// The state itself.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) queue: Queue,
+    pub(crate) binding: Binding,
+    pub(crate) hold: Option<Arc<Hold>>,
+    pub(crate) ended: Option<End>,
+    /// Last sign of life; the session may expire `idle_max` later, unless a connect is held.
+    pub(crate) contact: Instant,
+    /// When its one entry among the deadlines stands.
+    pub(crate) armed: Instant,
+    /// Whether a connect has been answered: the first is answered at once.
+    pub(crate) connected: bool,
+    /// Whether another tab of the browser holds instead (R6a).
+    pub(crate) demoted: bool,
+    /// Whether the client must still be told the normal advice (decisions 3.7).
+    pub(crate) advice: AdviceDebt,
+    /// Number of the last reply that carried events.
+    pub(crate) reply_no: u64,
+    /// The gap between connects that the client itself announced.
+    pub(crate) client_interval: Duration,
+    write_failed: bool,
+    /// Whether a connect without `timeout:0` has come: `timeout:0` then signals a failure.
+    polled: bool,
+    last_id: Option<Box<str>>,
+    answered_id: Option<Box<str>>,
+    ids_differ: bool,
+    superseded: VecDeque<Instant>,
+}
+
+/// How often connects of one session may replace each other in [`FIGHT_WINDOW`] (decisions 3.4).
+const FIGHT_MAX: usize = 5;
+const FIGHT_WINDOW: Duration = Duration::from_secs(10);
+
+impl Session {
+    fn new(now: Instant, armed: Instant) -> Self {
+        Self {
+            queue: Queue::default(),
+            binding: Binding::Undecided,
+            hold: None,
+            ended: None,
+            contact: now,
+            armed,
+            connected: false,
+            demoted: false,
+            advice: AdviceDebt::None,
+            reply_no: 0,
+            client_interval: Duration::ZERO,
+            write_failed: false,
+            polled: false,
+            last_id: None,
+            answered_id: None,
+            ids_differ: false,
+            superseded: VecDeque::new(),
+        }
+    }
+
+    /// Whether a message with this browser cookie (or none) may speak for the session; the first
+    /// message decides what is asked of all later ones.
+    pub(crate) fn admits(&mut self, browser: Option<BrowserId>, require_cookie: bool) -> bool {
+        if self.binding == Binding::Undecided {
+            if browser.is_none() && require_cookie {
+                return false;
+            }
+            self.binding = browser.map_or(Binding::Free, Binding::Browser);
+        }
+        match self.binding {
+            Binding::Browser(bound) => browser == Some(bound),
+            Binding::Free | Binding::Undecided => true,
+        }
+    }
+
+    /// The browser whose tabs share one held connect.
+    pub(crate) fn browser(&self) -> Option<BrowserId> {
+        match self.binding {
+            Binding::Browser(browser) => Some(browser),
+            Binding::Free | Binding::Undecided => None,
+        }
+    }
+
+    /// Takes in a connect: does it prove that the last reply arrived, or tell that it was lost
+    /// (decisions section 4)? Returns how many events must go again.
+    pub(crate) fn receive_connect(&mut self, connect: &ConnectRequest<'_>) -> usize {
+        let repeats = connect.id.is_some() && connect.id == self.answered_id.as_deref();
+        let signals_failure = connect.alone && connect.wants_answer_now() && self.polled;
+        let lost = self.write_failed || signals_failure || (repeats && self.ids_differ);
+        let resent = if lost {
+            self.queue.unsend()
+        } else {
+            self.queue.confirm();
+            0
+        };
+        self.advice = match self.advice {
+            AdviceDebt::Sent if lost => AdviceDebt::Owed,
+            AdviceDebt::Sent => AdviceDebt::None,
+            debt => debt,
+        };
+        self.write_failed = false;
+        self.polled |= !connect.wants_answer_now();
+        if let Some(id) = connect.id {
+            self.ids_differ |= self.last_id.as_deref().is_some_and(|last| last != id);
+            if self.last_id.as_deref() != Some(id) {
+                self.last_id = Some(Box::from(id));
+            }
+        }
+        if let Some(advice) = connect.advice {
+            self.client_interval = Duration::from_millis(advice.interval_ms.unwrap_or(0));
+        }
+        resent
+    }
+
+    /// Takes what one connect reply carries and remembers whose answer it is.
+    pub(crate) fn answer(&mut self, id: Option<&str>, bytes_max: usize) -> Batch {
+        self.connected = true;
+        if self.answered_id.as_deref() != id {
+            self.answered_id = id.map(Box::from);
+        }
+        self.take(bytes_max)
+    }
+
+    /// Takes events for any reply.
+    pub(crate) fn take(&mut self, bytes_max: usize) -> Batch {
+        let batch = self.queue.take(bytes_max);
+        if !batch.frames.is_empty() || !batch.gaps.is_empty() {
+            self.reply_no += 1;
+        }
+        batch
+    }
+
+    /// Adds a frame; returns the hold to wake, if one waits and nobody woke it yet, and how many
+    /// old frames were dropped.
+    pub(crate) fn enqueue(
+        &mut self,
+        frame: Frame,
+        limits: QueueLimits,
+    ) -> (Option<Arc<Hold>>, usize) {
+        if self.ended.is_some() {
+            return (None, 0);
+        }
+        let dropped = self.queue.push(frame, limits);
+        let wake = self.hold.as_ref().filter(|hold| hold.claim_wake()).map(Arc::clone);
+        (wake, dropped)
+    }
+
+    /// A newer connect replaces the held one. Answers whether the two fight: then the older is told
+    /// to go away instead of to come again.
+    pub(crate) fn supersede(&mut self, now: Instant) -> Option<(Arc<Hold>, Release)> {
+        let hold = self.hold.take()?;
+        while self.superseded.front().is_some_and(|&at| now.duration_since(at) > FIGHT_WINDOW) {
+            self.superseded.pop_front();
+        }
+        self.superseded.push_back(now);
+        let fight = self.superseded.len() > FIGHT_MAX;
+        if fight {
+            self.superseded.pop_front();
+        }
+        Some((hold, if fight { Release::Fought } else { Release::Superseded }))
+    }
+
+    /// When it expires if nothing comes; `None` while a connect is held.
+    pub(crate) fn expires_at(&self, idle_max: Duration) -> Option<Instant> {
+        self.hold.is_none().then(|| self.contact + idle_max)
+    }
+}

@@ -1,0 +1,162 @@
+//! The Bayeux endpoint: method, headers and body in, one response out. It names no framework, so
+//! that the way in which bytes reach it can change under it.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use http::header::{CONNECTION, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use tokio_stream::Stream;
+use weft_protocol::ConnectionType;
+
+use super::body::{self, BodyFailure, BodyLimits};
+use super::connection::Peer;
+use super::cookie::Cookies;
+use super::headers;
+use super::origins::{Origins, Verdict};
+use crate::exchange::{Answer, Caller, Exchange};
+use crate::transport::{callback_polling, long_polling};
+
+/// All that the endpoint needs.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Where requests are worked off.
+    pub exchange: Exchange,
+    /// Who may ask.
+    pub origins: Origins,
+    /// Browsers' identities.
+    pub cookies: Cookies,
+    /// Bounds of a POST's body.
+    pub body: BodyLimits,
+    /// Whether GETs are answered by callback-polling.
+    pub callback_polling: bool,
+}
+
+/// A request without its body.
+#[derive(Debug)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// The query as sent, without `?`.
+    pub query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The connection it came by.
+    pub peer: Arc<Peer>,
+}
+
+impl Endpoint {
+    /// Answers a request.
+    pub async fn handle<S, B, E>(&self, head: Head, body: S) -> Response<Bytes>
+    where
+        S: Stream<Item = Result<B, E>>,
+        B: Buf,
+    {
+        if let Some(refusal) = self.refuse(&head) {
+            return refusal;
+        }
+        let mut response = match head.method {
+            Method::POST => self.post(&head, body).await,
+            Method::GET if self.callback_polling => self.get(&head).await,
+            _ => headers::method_not_allowed(self.methods()),
+        };
+        if let Verdict::Allowed(origin) = self.origins.judge(&head.headers) {
+            headers::allow_origin(&mut response, origin);
+        }
+        response
+    }
+
+    fn methods(&self) -> &'static str {
+        if self.callback_polling { "GET, POST, OPTIONS" } else { "POST, OPTIONS" }
+    }
+
+    /// What is answered without a look at the body: strangers' origins, and preflights.
+    fn refuse(&self, head: &Head) -> Option<Response<Bytes>> {
+        if !self.origins.host_is_ours(&head.headers) {
+            let text = "this Host is not served here; name it in `origins` if it should be";
+            return Some(headers::text(StatusCode::FORBIDDEN, text));
+        }
+        match self.origins.judge(&head.headers) {
+            Verdict::Foreign => {
+                let text = "this Origin is not allowed; name it in `origins` if it should be";
+                Some(headers::text(StatusCode::FORBIDDEN, text))
+            }
+            Verdict::Allowed(origin) if head.method == Method::OPTIONS => {
+                Some(headers::preflight(Some(origin), self.methods()))
+            }
+            Verdict::None if head.method == Method::OPTIONS => {
+                Some(headers::preflight(None, self.methods()))
+            }
+            Verdict::None | Verdict::Allowed(_) => None,
+        }
+    }
+
+    async fn post<S, B, E>(&self, head: &Head, body: S) -> Response<Bytes>
+    where
+        S: Stream<Item = Result<B, E>>,
+        B: Buf,
+    {
+        let body = match body::read(&head.headers, body, self.body).await {
+            Ok(body) => body,
+            Err(failure) => return fail(failure),
+        };
+        let caller = self.caller(head, ConnectionType::LongPolling);
+        match long_polling::post(&self.exchange, caller, body).await {
+            Ok(answer) => self.answer(head, caller, answer, headers::JSON),
+            Err(error) => headers::text(status(error.status()), &error.to_string()),
+        }
+    }
+
+    async fn get(&self, head: &Head) -> Response<Bytes> {
+        if !self.origins.script_is_welcome(&head.headers, head.peer.address.ip()) {
+            let text = "scripts of this page may not load from here; \
+                        name its origin in `origins` if they should";
+            return headers::text(StatusCode::FORBIDDEN, text);
+        }
+        let caller = self.caller(head, ConnectionType::CallbackPolling);
+        match callback_polling::get(&self.exchange, caller, &head.query).await {
+            Ok(answer) => {
+                let mut response = self.answer(head, caller, answer, headers::SCRIPT);
+                headers::as_download(&mut response);
+                response
+            }
+            Err(error) => headers::text(status(error.status()), &error.to_string()),
+        }
+    }
+
+    fn caller(&self, head: &Head, transport: ConnectionType) -> Caller {
+        Caller { browser: self.cookies.browser(&head.headers), transport }
+    }
+
+    fn answer(
+        &self,
+        head: &Head,
+        caller: Caller,
+        answer: Answer,
+        kind: HeaderValue,
+    ) -> Response<Bytes> {
+        if let Some((session, reply_no)) = answer.carries {
+            head.peer.carries(session, reply_no);
+        }
+        let mut response = headers::response(StatusCode::OK, kind, answer.text);
+        if answer.handshaken
+            && caller.browser.is_none()
+            && let Some(cookie) = self.cookies.issue()
+        {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        response
+    }
+}
+
+fn fail(failure: BodyFailure) -> Response<Bytes> {
+    let mut response = headers::text(failure.status(), failure.text());
+    if failure == BodyFailure::TooSlow {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST)
+}

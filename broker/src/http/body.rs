@@ -1,0 +1,107 @@
+//! Reading a request's body under a limit and a deadline, so that too much is answered 413 and too
+//! slow is cut, while a held poll (whose body was read long before) is never touched by either.
+
+use std::time::Duration;
+
+use bytes::Buf;
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::{HeaderMap, StatusCode};
+use tokio_stream::{Stream, StreamExt};
+
+/// How much of a body past the limit is read and thrown away, so that the sender, busy sending,
+/// gets to see the answer and the connection lives on.
+const SWALLOW_MAX: u64 = 8 << 20;
+
+/// Bounds of a body.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// Most bytes.
+    pub bytes: usize,
+    /// How long the whole body may take.
+    pub time: Duration,
+}
+
+/// Why there is no body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyFailure {
+    /// Longer than the limit.
+    TooLarge,
+    /// Not there in time.
+    TooSlow,
+    /// Cut off, or broken framing.
+    Broken,
+}
+
+impl BodyFailure {
+    /// The HTTP status: of all that can be wrong with a body only its size has one of its own.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow | Self::Broken => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// A short text.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::TooLarge => "the body is too large",
+            Self::TooSlow => "the body did not come in time",
+            Self::Broken => "the body was cut short",
+        }
+    }
+}
+
+/// Reads a body.
+///
+/// # Errors
+/// See [`BodyFailure`].
+pub async fn read<S, B, E>(
+    headers: &HeaderMap,
+    body: S,
+    limits: BodyLimits,
+) -> Result<Vec<u8>, BodyFailure>
+where
+    S: Stream<Item = Result<B, E>>,
+    B: Buf,
+{
+    let told =
+        headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let limit = limits.bytes as u64;
+    let waits_for_leave = headers.contains_key(EXPECT);
+    if told.is_some_and(|told| told > limit && (waits_for_leave || told > SWALLOW_MAX)) {
+        return Err(BodyFailure::TooLarge);
+    }
+    let known = usize::try_from(told.unwrap_or(0).min(limit)).unwrap_or(0);
+    let reading = collect(body, known, limits.bytes);
+    tokio::time::timeout(limits.time, reading).await.unwrap_or(Err(BodyFailure::TooSlow))
+}
+
+async fn collect<S, B, E>(body: S, known: usize, limit: usize) -> Result<Vec<u8>, BodyFailure>
+where
+    S: Stream<Item = Result<B, E>>,
+    B: Buf,
+{
+    tokio::pin!(body);
+    let mut read = Vec::with_capacity(known.min(64 << 10));
+    let mut swallowed = 0;
+    while let Some(chunk) = body.next().await {
+        let mut chunk = chunk.map_err(|_| BodyFailure::Broken)?;
+        if swallowed > 0 || read.len() + chunk.remaining() > limit {
+            swallowed += read.len() as u64 + chunk.remaining() as u64;
+            read = Vec::new();
+            if swallowed > SWALLOW_MAX {
+                return Err(BodyFailure::TooLarge);
+            }
+            continue;
+        }
+        while chunk.has_remaining() {
+            let part = chunk.chunk();
+            read.extend_from_slice(part);
+            let len = part.len();
+            chunk.advance(len);
+        }
+    }
+    if swallowed > 0 { Err(BodyFailure::TooLarge) } else { Ok(read) }
+}

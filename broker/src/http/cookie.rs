@@ -1,0 +1,185 @@
+//! The browser's identity: a random id and a MAC over it (decisions 3.11). No table: whoever brings
+//! a value that this broker's key signed is that browser, and any other value is replaced, so that
+//! nobody can choose another's cookie in advance.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use hmac::{Hmac, KeyInit, Mac};
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+use sha2::Sha256;
+
+use crate::core::id::BrowserId;
+
+const KEY_BYTES: usize = 32;
+const MAC_BYTES: usize = 16;
+const KEY_FILE: &str = "browser.key";
+
+/// How the cookie is set.
+#[derive(Debug, Clone)]
+pub struct CookieOptions {
+    /// Its name.
+    pub name: String,
+    /// `Lax`, `Strict` or `None`.
+    pub same_site: &'static str,
+    /// Whether browsers send it over TLS only.
+    pub secure: bool,
+}
+
+/// Makes and checks browser cookies.
+pub struct Cookies {
+    options: CookieOptions,
+    mac: Hmac<Sha256>,
+}
+
+impl fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cookies").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Cookies {
+    /// Signs with the key kept in `data`; makes the key if there is none.
+    ///
+    /// # Errors
+    /// When the key can be neither read nor made.
+    pub fn open(options: CookieOptions, data: &Path) -> io::Result<Self> {
+        Self::with_key(options, &load_key(data)?)
+    }
+
+    fn with_key(options: CookieOptions, key: &[u8]) -> io::Result<Self> {
+        let mac = Hmac::new_from_slice(key).map_err(io::Error::other)?;
+        Ok(Self { options, mac })
+    }
+
+    /// The browser that a request comes from, if it brings a cookie of ours. Of several cookies of
+    /// that name the first that is ours counts.
+    #[must_use]
+    pub fn browser(&self, headers: &HeaderMap) -> Option<BrowserId> {
+        let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+        let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|p| p.split_once('='));
+        pairs.find_map(|(name, value)| {
+            (name.trim() == self.options.name)
+                .then(|| self.verify(value.trim().trim_matches('"')))?
+        })
+    }
+
+    fn verify(&self, value: &str) -> Option<BrowserId> {
+        let bytes = from_hex(value)?;
+        let (id, mac) = bytes.split_at_checked(16)?;
+        let id: [u8; 16] = id.try_into().ok()?;
+        let right = self.mac.clone().chain_update(id).verify_truncated_left(mac);
+        (mac.len() == MAC_BYTES && right.is_ok()).then_some(BrowserId(id))
+    }
+
+    /// A `Set-Cookie` value for a new browser; `None` if the system has no entropy to give.
+    #[must_use]
+    pub fn issue(&self) -> Option<HeaderValue> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).ok()?;
+        let mac = self.mac.clone().chain_update(id).finalize().into_bytes();
+        let value = to_hex(id.iter().chain(mac.iter().take(MAC_BYTES)));
+        let CookieOptions { name, same_site, secure } = &self.options;
+        let secure = if *secure { "; Secure" } else { "" };
+        let line = format!("{name}={value}; Path=/; HttpOnly; SameSite={same_site}{secure}");
+        HeaderValue::from_str(&line).ok()
+    }
+}
+
+fn load_key(data: &Path) -> io::Result<Vec<u8>> {
+    let path = data.join(KEY_FILE);
+    match std::fs::File::open(&path) {
+        Ok(file) => {
+            let mut key = Vec::new();
+            file.take(KEY_BYTES as u64 + 1).read_to_end(&mut key)?;
+            if key.len() == KEY_BYTES {
+                return Ok(key);
+            }
+            let text = format!("{} does not hold a key of {KEY_BYTES} bytes", path.display());
+            Err(io::Error::new(io::ErrorKind::InvalidData, text))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_key(data, &path),
+        Err(error) => Err(error),
+    }
+}
+
+/// Written aside and renamed, so that a crash leaves no half a key.
+fn make_key(data: &Path, path: &Path) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut key = vec![0; KEY_BYTES];
+    getrandom::fill(&mut key).map_err(io::Error::other)?;
+    let aside = data.join(format!("{KEY_FILE}.new"));
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&aside)?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    std::fs::rename(&aside, path)?;
+    Ok(key)
+}
+
+fn to_hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || text.len() > 128 {
+        return None;
+    }
+    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
+    let pairs = digits?;
+    pairs.chunks_exact(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cookies(key: u8) -> Cookies {
+        let options =
+            CookieOptions { name: "BAYEUX_BROWSER".to_owned(), same_site: "Lax", secure: false };
+        Cookies::with_key(options, &[key; KEY_BYTES]).expect("a key")
+    }
+
+    fn headers(line: &str) -> HeaderMap {
+        HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(line).expect("a header"))])
+    }
+
+    fn pair(set_cookie: &HeaderValue) -> String {
+        set_cookie.to_str().expect("text").split(';').next().expect("a pair").to_owned()
+    }
+
+    #[test]
+    fn h1_a_cookie_of_ours_is_known_again_and_no_other() {
+        let ours = cookies(1);
+        let line = pair(&ours.issue().expect("entropy"));
+        let id = ours.browser(&headers(&line));
+        assert!(id.is_some());
+        assert_eq!(cookies(2).browser(&headers(&line)), None, "another key");
+        assert_eq!(ours.browser(&headers(&format!("{line}0"))), None);
+        assert_eq!(ours.browser(&headers("BAYEUX_BROWSER=attackerchosen")), None);
+        assert_eq!(ours.browser(&headers(&line[..line.len() - 2])), None, "a shortened MAC");
+        assert_eq!(ours.browser(&headers(&line.replace('=', "=\"").replace(';', "\";"))), id);
+    }
+
+    #[test]
+    fn of_several_cookies_the_first_that_is_ours_counts() {
+        let ours = cookies(1);
+        let line = pair(&ours.issue().expect("entropy"));
+        let id = ours.browser(&headers(&line));
+        let many = format!("a=b; BAYEUX_BROWSER=zzz; {line}; BAYEUX_BROWSER=yyy");
+        assert_eq!(ours.browser(&headers(&many)), id);
+    }
+
+    #[test]
+    fn h1_the_cookie_is_http_only_and_same_site() {
+        let line = cookies(1).issue().expect("entropy");
+        let line = line.to_str().expect("text");
+        assert!(line.ends_with("; Path=/; HttpOnly; SameSite=Lax"), "{line}");
+    }
+}

@@ -1,0 +1,46 @@
+//! The demo's files, embedded in the binary. Nothing of third parties is among them.
+
+use bytes::Bytes;
+use http::header::CONTENT_SECURITY_POLICY;
+use http::{HeaderValue, Response, StatusCode};
+
+use super::headers;
+
+const HTML: &str = "text/html;charset=UTF-8";
+const CSS: &str = "text/css;charset=UTF-8";
+const MODULE: &str = "text/javascript;charset=UTF-8";
+
+/// Path, type, text. Paths are those that the page's own imports name.
+macro_rules! files {
+    ($($path:literal $kind:ident $file:literal;)*) => {
+        &[$(($path, $kind, include_str!(concat!("../../../clients/", $file)))),*]
+    };
+}
+
+const FILES: &[(&str, &str, &str)] = files! {
+    "/demo/" HTML "pages/demo/index.html";
+    "/demo/demo.css" CSS "pages/demo/demo.css";
+    "/demo/demo.js" MODULE "pages/demo/demo.js";
+    "/demo/client/weft.js" MODULE "js/weft.js";
+    "/demo/client/advice.js" MODULE "js/advice.js";
+    "/demo/client/client.js" MODULE "js/client.js";
+    "/demo/client/outbox.js" MODULE "js/outbox.js";
+    "/demo/client/session.js" MODULE "js/session.js";
+    "/demo/client/subscriptions.js" MODULE "js/subscriptions.js";
+    "/demo/client/transports/long_polling.js" MODULE "js/transports/long_polling.js";
+    "/demo/client/transports/callback_polling.js" MODULE "js/transports/callback_polling.js";
+};
+
+/// The file at a path.
+#[must_use]
+pub fn file(path: &str) -> Option<Response<Bytes>> {
+    let (_, kind, text) = FILES.iter().find(|(name, _, _)| *name == path)?;
+    let body = Bytes::from_static(text.as_bytes());
+    let mut response = headers::response(StatusCode::OK, HeaderValue::from_static(kind), body);
+    let policy = HeaderValue::from_static(
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    );
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    Some(response)
+}

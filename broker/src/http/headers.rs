@@ -1,0 +1,88 @@
+//! The headers that every response has, and plain answers made of them.
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION,
+    CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderValue, Response, StatusCode};
+
+/// JSON, as Bayeux replies are sent (I5, R31).
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// A script, as JSONP replies are sent (R31).
+pub const SCRIPT: HeaderValue = HeaderValue::from_static("text/javascript;charset=UTF-8");
+/// Text for people.
+pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain;charset=UTF-8");
+
+/// Request headers that pages of allowed origins may send (decisions 3.15).
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "content-type, pragma, cache-control, x-requested-with, authorization, last-event-id, \
+     idempotency-key",
+);
+
+/// A response that no cache keeps and no browser second-guesses (RFC 6202 §5.5; R17, R31).
+#[must_use]
+pub fn response(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = bare(status, body);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// The same without a body.
+#[must_use]
+pub fn empty(status: StatusCode) -> Response<Bytes> {
+    bare(status, Bytes::new())
+}
+
+fn bare(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A short text for whoever reads the answer.
+#[must_use]
+pub fn text(status: StatusCode, text: &str) -> Response<Bytes> {
+    response(status, TEXT, format!("{text}\n"))
+}
+
+/// 405, naming what is allowed.
+#[must_use]
+pub fn method_not_allowed(allow: &'static str) -> Response<Bytes> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("use one of: {allow}"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// Marks a JSONP reply as a download, so that opened by itself it runs nowhere (R31).
+pub fn as_download(response: &mut Response<Bytes>) {
+    let value = HeaderValue::from_static("attachment; filename=f.txt");
+    response.headers_mut().insert(CONTENT_DISPOSITION, value);
+}
+
+/// Lets a page of an allowed origin read the response (CORS).
+pub fn allow_origin(response: &mut Response<Bytes>, origin: &HeaderValue) {
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    headers.insert(VARY, HeaderValue::from_static("Origin"));
+}
+
+/// The answer to a preflight from an allowed origin.
+#[must_use]
+pub fn preflight(origin: Option<&HeaderValue>, methods: &'static str) -> Response<Bytes> {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    if let Some(origin) = origin {
+        allow_origin(&mut response, origin);
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+    response
+}

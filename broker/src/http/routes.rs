@@ -1,0 +1,97 @@
+//! The whole URL space, as warp filters. The hot path stands first.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::LOCATION;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use warp::Filter;
+use warp::path::FullPath;
+
+use super::admin::Admin;
+use super::bayeux::{Endpoint, Head};
+use super::connection::Peer;
+use super::listener::Routes;
+use super::{demo, headers};
+
+/// What the public address serves.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The Bayeux endpoint.
+    pub endpoint: Arc<Endpoint>,
+    /// The paths it is mounted at; whatever stands below a mount is the same endpoint (X6).
+    pub mounts: Arc<[String]>,
+    /// Whether `/demo/` is served.
+    pub demo: bool,
+}
+
+/// The public address.
+#[must_use]
+pub fn public(site: Site) -> Routes {
+    let Site { endpoint, mounts, demo } = site;
+    let bayeux = mounted(mounts)
+        .and(warp::method())
+        .and(query())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::get::<Arc<Peer>>())
+        .and(warp::body::stream())
+        .then(move |method, query, headers, peer, body| {
+            let endpoint = Arc::clone(&endpoint);
+            let head = Head { method, query, headers, peer };
+            async move { reply(endpoint.handle(head, body).await) }
+        });
+    let pages = warp::method()
+        .and(warp::path::full())
+        .map(move |method, path: FullPath| reply(page(&method, path.as_str(), demo)));
+    bayeux.or(pages).unify().boxed()
+}
+
+/// The admin address.
+#[must_use]
+pub fn admin(admin: Arc<Admin>) -> Routes {
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .map(move |method, path: FullPath, headers: HeaderMap| {
+            reply(admin.handle(&method, path.as_str(), &headers))
+        })
+        .boxed()
+}
+
+/// Lets through what lies at or below a mount.
+fn mounted(mounts: Arc<[String]>) -> impl Filter<Extract = (), Error = warp::Rejection> + Clone {
+    warp::path::full()
+        .and_then(move |path: FullPath| {
+            let below = |mount: &String| {
+                let rest = path.as_str().strip_prefix(mount.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ';']))
+            };
+            let found = mounts.iter().any(below);
+            std::future::ready(if found { Ok(()) } else { Err(warp::reject::not_found()) })
+        })
+        .untuple_one()
+}
+
+fn query() -> impl Filter<Extract = (String,), Error = std::convert::Infallible> + Clone {
+    warp::query::raw().or_else(|_| std::future::ready(Ok((String::new(),))))
+}
+
+fn reply(response: Response<Bytes>) -> warp::reply::Response {
+    response.map(Into::into)
+}
+
+fn page(method: &Method, path: &str, demo: bool) -> Response<Bytes> {
+    let file = if demo { demo::file(path) } else { None };
+    match (file, method) {
+        (Some(file), &Method::GET | &Method::HEAD) => file,
+        (Some(_), _) => headers::method_not_allowed("GET, HEAD"),
+        (None, _) if demo && matches!(path, "/" | "/demo") => to_demo(),
+        (None, _) => headers::text(StatusCode::NOT_FOUND, "nothing is served here"),
+    }
+}
+
+fn to_demo() -> Response<Bytes> {
+    let mut response = headers::text(StatusCode::FOUND, "the demo is at /demo/");
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static("/demo/"));
+    response
+}

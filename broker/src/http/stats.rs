@@ -1,0 +1,57 @@
+//! What the edge counts.
+
+use http::StatusCode;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Counters and gauges of sockets and HTTP.
+#[derive(Debug, Clone)]
+pub struct HttpStats {
+    /// Connections open now.
+    pub connections: IntGauge,
+    /// Connections accepted.
+    pub accepted: IntCounter,
+    /// Connections refused: no room in all.
+    pub refused_total: IntCounter,
+    /// Connections refused: no room for this address.
+    pub refused_address: IntCounter,
+    responses: [IntCounter; 5],
+}
+
+impl HttpStats {
+    /// Makes the handles and registers them.
+    ///
+    /// # Errors
+    /// When a name is registered twice.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let connections = IntGauge::new("weft_connections", "Connections open now.")?;
+        let accepted = IntCounter::new("weft_connections_total", "Connections accepted.")?;
+        let refused = IntCounterVec::new(
+            Opts::new("weft_connections_refused_total", "Connections refused, by limit."),
+            &["limit"],
+        )?;
+        let responses = IntCounterVec::new(
+            Opts::new("weft_responses_total", "HTTP responses, by class of status."),
+            &["status"],
+        )?;
+        registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(accepted.clone()))?;
+        registry.register(Box::new(refused.clone()))?;
+        registry.register(Box::new(responses.clone()))?;
+        let class = |label: &str| responses.with_label_values(&[label]);
+        Ok(Self {
+            connections,
+            accepted,
+            refused_total: refused.with_label_values(&["total"]),
+            refused_address: refused.with_label_values(&["address"]),
+            responses: [class("1xx"), class("2xx"), class("3xx"), class("4xx"), class("5xx")],
+        })
+    }
+
+    /// Counts a response.
+    pub fn responded(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        if let Some(counter) = self.responses.get(class) {
+            counter.inc();
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `callback-polling`, JSONP (Bayeux 1.0 §6.2): a GET with messages in its query, answered by a
+//! script that calls a function with them.
+
+use weft_protocol::{Body, BodyError, CallbackName, CallbackQuery, callback_query, wrap};
+
+use crate::exchange::{Answer, Caller, Exchange};
+
+/// What keeps a GET from being answered.
+#[derive(Debug)]
+pub enum CallbackError {
+    /// The query or the messages in it cannot be read.
+    Unreadable(BodyError),
+    /// The callback's name is none, or several are given (R29).
+    BadCallback,
+    /// There is no `message` parameter.
+    NoMessage,
+}
+
+impl std::fmt::Display for CallbackError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable(error) => error.fmt(f),
+            Self::BadCallback => {
+                f.write_str("jsonp must name one function, in at most 64 characters")
+            }
+            Self::NoMessage => {
+                f.write_str("a GET needs a message parameter; send messages by POST")
+            }
+        }
+    }
+}
+
+impl CallbackError {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Unreadable(error) => error.status(),
+            Self::BadCallback | Self::NoMessage => 400,
+        }
+    }
+}
+
+/// Answers one GET with a script.
+///
+/// # Errors
+/// When the query cannot be answered; the error goes out as plain text, never as a script.
+pub async fn get(
+    exchange: &Exchange,
+    caller: Caller,
+    query: &str,
+) -> Result<Answer, CallbackError> {
+    let CallbackQuery { callbacks, messages } =
+        callback_query(query).map_err(CallbackError::Unreadable)?;
+    let name = match callbacks.as_slice() {
+        [] => CallbackName::DEFAULT,
+        [one] => CallbackName::parse(one).map_err(|_| CallbackError::BadCallback)?,
+        _ => return Err(CallbackError::BadCallback),
+    };
+    if messages.is_empty() {
+        return Err(CallbackError::NoMessage);
+    }
+    let body = Body::values(messages).map_err(CallbackError::Unreadable)?;
+    let mut answer =
+        super::exchange(exchange, caller, &body).await.map_err(CallbackError::Unreadable)?;
+    answer.text = wrap(name, &answer.text);
+    Ok(answer)
+}

@@ -1,0 +1,14 @@
+//! `long-polling` (Bayeux 1.0 §6.1): a POST of messages, as JSON or as a form, answered by JSON.
+
+use weft_protocol::{Body, BodyError};
+
+use crate::exchange::{Answer, Caller, Exchange};
+
+/// Answers one POST.
+///
+/// # Errors
+/// When the body cannot be read as messages.
+pub async fn post(exchange: &Exchange, caller: Caller, body: Vec<u8>) -> Result<Answer, BodyError> {
+    let read = Body::post(&body)?;
+    super::exchange(exchange, caller, &read).await
+}
