@@ -1,0 +1,97 @@
+// Drives npm's cometd as an application would, under the interface that all
+// drivers here share. Runs in node and in the browser.
+export class CometdDriver {
+  received = []; // [channel, data], in the order of arrival
+  handshakes = 0;
+  subscribed = 0; // subscriptions the server has agreed to, in all sessions
+  #cometd;
+  #subscriptions = new Map();
+  #handshakeReply;
+
+  constructor(library, url, { transport, extensions = [] } = {}) {
+    this.#cometd = new library.CometD();
+    this.#cometd.configure({ url, logLevel: 'error', backoffIncrement: 200, maxBackoff: 1000 });
+    for (const type of this.#cometd.getTransportTypes()) {
+      if (transport && type !== transport) this.#cometd.unregisterTransport(type);
+    }
+    for (const name of extensions) {
+      this.#cometd.registerExtension(name, new library[`${name}Extension`]());
+    }
+    this.#cometd.addListener('/meta/handshake', (reply) => this.#handshaken(reply));
+    this.#cometd.addListener('/meta/subscribe', ({ successful }) => {
+      if (successful) this.subscribed += 1;
+    });
+  }
+
+  // cometd.js leaves it to the application to subscribe again.
+  #handshaken(reply) {
+    if (!reply.successful) return;
+    this.handshakes += 1;
+    this.#handshakeReply = reply;
+    if (!reply.reestablish) return;
+    for (const [channel, handle] of this.#subscriptions) {
+      this.#subscriptions.set(channel, this.#cometd.resubscribe(handle));
+    }
+  }
+
+  start() {
+    return this.#answer((callback) => this.#cometd.handshake({}, callback));
+  }
+
+  subscribe(channel) {
+    return this.#answer((callback) => {
+      const listen = ({ channel, data }) => this.received.push([channel, plain(data)]);
+      this.#subscriptions.set(channel, this.#cometd.subscribe(channel, listen, {}, callback));
+    });
+  }
+
+  unsubscribe(channel) {
+    const handle = this.#subscriptions.get(channel);
+    this.#subscriptions.delete(channel);
+    return this.#answer((callback) => this.#cometd.unsubscribe(handle, {}, callback));
+  }
+
+  publish(channel, data) {
+    return this.#answer((callback) => this.#cometd.publish(channel, data, {}, callback));
+  }
+
+  // Resolves when every one is answered.
+  batch(messages) {
+    const answers = [];
+    this.#cometd.batch(() => {
+      for (const [channel, data] of messages) answers.push(this.publish(channel, data));
+    });
+    return Promise.all(answers);
+  }
+
+  publishBinary(channel, bytes) {
+    const data = Uint8Array.from(bytes);
+    return this.#answer((callback) => {
+      this.#cometd.publishBinary(channel, data, true, null, {}, callback);
+    });
+  }
+
+  disconnect() {
+    return this.#answer((callback) => this.#cometd.disconnect({}, callback));
+  }
+
+  status() {
+    const { received, handshakes, subscribed } = this;
+    const transport = this.#cometd.getTransport()?.type;
+    const advice = this.#cometd.getAdvice();
+    const reply = this.#handshakeReply;
+    return { received, handshakes, subscribed, transport, advice, reply };
+  }
+
+  #answer(ask) {
+    return new Promise((resolve, reject) => {
+      ask((reply) => (reply.successful ? resolve() : reject(new Error(JSON.stringify(reply)))));
+    });
+  }
+}
+
+// Decoded bytes, in a form that survives the way to the test.
+function plain(data) {
+  if (!(data?.data instanceof ArrayBuffer)) return data;
+  return { ...data, data: Array.from(new Uint8Array(data.data)) };
+}

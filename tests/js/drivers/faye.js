@@ -1,0 +1,89 @@
+// Drives npm's faye as an application would, under the interface that all
+// drivers here share. Runs in node and in the browser.
+const ALL = ['websocket', 'eventsource', 'long-polling', 'cross-origin-long-polling', 'callback-polling'];
+
+export class FayeDriver {
+  received = [];
+  handshakes = 0;
+  subscribed = 0;
+  #client;
+  #subscriptions = new Map();
+  #connectionType;
+  #advice;
+  #handshakeReply;
+
+  // faye's long-polling cannot post to another origin; there it starts with
+  // callback-polling and goes on with cross-origin-long-polling.
+  constructor(Faye, url, { transport, crossOrigin = false } = {}) {
+    this.#client = new Faye.Client(url, { retry: 0.5 });
+    const wanted =
+      transport === 'long-polling' && crossOrigin
+        ? ['cross-origin-long-polling', 'callback-polling']
+        : [transport];
+    for (const type of ALL) if (transport && !wanted.includes(type)) this.#client.disable(type);
+    this.#client.addExtension({
+      outgoing: (message, pass) => {
+        if (message.channel === '/meta/connect') this.#connectionType = message.connectionType;
+        pass(message);
+      },
+      incoming: (message, pass) => {
+        this.#watch(message);
+        pass(message);
+      },
+    });
+  }
+
+  #watch(message) {
+    if (message.advice) this.#advice = message.advice;
+    if (!message.successful) return;
+    if (message.channel === '/meta/subscribe') this.subscribed += 1;
+    if (message.channel === '/meta/handshake') {
+      this.handshakes += 1;
+      this.#handshakeReply = message;
+    }
+  }
+
+  start() {
+    return new Promise((resolve) => this.#client.connect(resolve));
+  }
+
+  async subscribe(channel) {
+    const subscription = this.#client.subscribe(channel).withChannel((name, data) => {
+      this.received.push([name, data]);
+    });
+    this.#subscriptions.set(channel, subscription);
+    await subscription;
+  }
+
+  // faye does not tell when the server has answered.
+  unsubscribe(channel) {
+    this.#subscriptions.get(channel).cancel();
+    this.#subscriptions.delete(channel);
+  }
+
+  async publish(channel, data) {
+    await this.#client.publish(channel, data);
+  }
+
+  // What is published in one turn of the event loop goes out together.
+  batch(messages) {
+    return Promise.all(messages.map(([channel, data]) => this.publish(channel, data)));
+  }
+
+  async disconnect() {
+    await this.#client.disconnect();
+  }
+
+  status() {
+    const { received, handshakes, subscribed } = this;
+    const transport = this.#connectionType;
+    return {
+      received,
+      handshakes,
+      subscribed,
+      transport,
+      advice: this.#advice,
+      reply: this.#handshakeReply,
+    };
+  }
+}

@@ -1,0 +1,35 @@
+// The process of one node peer: takes calls from the test and makes its driver do them.
+import { createRequire } from 'node:module';
+
+const LIBRARIES = {
+  async cometd() {
+    const { adapt } = await import('cometd-nodejs-client');
+    adapt();
+    const library = await import('cometd');
+    const { CometdDriver } = await import('./drivers/cometd.js');
+    return [CometdDriver, library];
+  },
+  async faye() {
+    const { FayeDriver } = await import('./drivers/faye.js');
+    return [FayeDriver, createRequire(import.meta.url)('faye')];
+  },
+  async weft() {
+    const { WeftDriver } = await import('./drivers/weft.js');
+    return [WeftDriver, await import('../../clients/js/weft.js')];
+  },
+};
+
+const [name, url, options] = process.argv.slice(2);
+const loading = LIBRARIES[name]().then(
+  ([Driver, library]) => new Driver(library, url, JSON.parse(options)),
+);
+
+process.on('message', async ({ call, method, args }) => {
+  try {
+    const driver = await loading;
+    process.send({ call, result: await driver[method](...args) });
+  } catch (error) {
+    process.send({ call, error: error?.message ?? String(error) });
+  }
+});
+process.on('disconnect', () => process.exit());
