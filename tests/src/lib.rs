@@ -1,1 +1,14 @@
-//! (being written)
+//! Black-box tests: the real binary, real sockets, and every byte that a client would see.
+//!
+//! [`broker::Broker`] starts the binary, [`http::Connection`] speaks HTTP/1.1 by hand, and
+//! [`bayeux::Client`] keeps what a Bayeux client keeps. Each test has a broker of its own. Nothing
+//! here sleeps to be on the safe side: what must happen is waited for with a generous deadline, and
+//! only what must *not* happen is watched for a short while.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+pub mod bayeux;
+pub mod broker;
+pub mod held;
+pub mod http;
+pub mod jsonp;
+pub mod wait;

@@ -1,0 +1,348 @@
+//! The broker under test: the real binary in a process of its own.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::http::{Connection, Request, Response};
+use crate::wait::{PATIENCE, until};
+
+/// How to start a broker.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    toml: String,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+    without_flags: bool,
+}
+
+impl Setup {
+    /// The configuration file's text.
+    #[must_use]
+    pub fn toml(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.toml);
+        self
+    }
+
+    /// An environment variable. No other `WEFT_…` variable reaches the broker.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A command-line argument, after all others.
+    #[must_use]
+    pub fn arg(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Gives none of `--listen`, `--admin` and `--data`: the file or the environment must.
+    #[must_use]
+    pub fn without_flags(mut self) -> Self {
+        self.without_flags = true;
+        self
+    }
+
+    /// Starts the broker and waits until it listens.
+    ///
+    /// # Errors
+    /// When it ends instead.
+    pub fn try_start(self) -> Result<Broker, Failure> {
+        let directory = Directory::new();
+        let process = Process::start(&self, &directory.0, None)?;
+        let Addresses { listen, admin } = process.addresses;
+        Ok(Broker { listen, admin, setup: self, process: Mutex::new(process), directory })
+    }
+
+    /// Starts the broker and waits until it listens.
+    #[must_use]
+    pub fn start(self) -> Broker {
+        self.try_start().unwrap_or_else(|failure| panic!("the broker did not start: {failure:?}"))
+    }
+}
+
+/// A broker that did not start.
+#[derive(Debug)]
+pub struct Failure {
+    /// Its exit code, unless a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to stderr.
+    pub log: String,
+}
+
+/// A running broker; it is killed and its directory removed when this is dropped.
+#[derive(Debug)]
+pub struct Broker {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where `/metrics` is.
+    pub admin: SocketAddr,
+    setup: Setup,
+    process: Mutex<Process>,
+    directory: Directory,
+}
+
+impl Broker {
+    /// Starts one with its defaults, on free ports and in a fresh directory.
+    #[must_use]
+    pub fn start() -> Self {
+        Setup::default().start()
+    }
+
+    /// Starts one with this configuration.
+    #[must_use]
+    pub fn with(toml: &str) -> Self {
+        Setup::default().toml(toml).start()
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.directory.0.join("data")
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.lock().child.id()
+    }
+
+    /// What it wrote to stderr so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.lock().log.lock().clone()
+    }
+
+    /// Whether the process is alive.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        matches!(self.process.lock().child.try_wait(), Ok(None))
+    }
+
+    /// Sends a signal and does not wait.
+    pub fn signal(&self, signal: Signal) {
+        self.process.lock().signal(signal);
+    }
+
+    /// Sends SIGTERM and waits; the exit code, `None` if a signal ended it.
+    #[must_use]
+    pub fn terminate(&self) -> Option<i32> {
+        let mut process = self.process.lock();
+        process.signal(Signal::TERM);
+        process.wait(PATIENCE)
+    }
+
+    /// Waits for the process to end by itself.
+    #[must_use]
+    pub fn wait_exit(&self, deadline: Duration) -> Option<i32> {
+        self.process.lock().wait(deadline)
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&self) {
+        self.process.lock().kill();
+    }
+
+    /// Starts it again with the same ports and data, once it has ended.
+    pub fn restart(&self) {
+        let mut process = self.process.lock();
+        process.kill();
+        let addresses = Addresses { listen: self.listen, admin: self.admin };
+        // The port may be taken for a moment by somebody's outgoing connection.
+        *process = until("a restart on the same ports", PATIENCE, || {
+            Process::start(&self.setup, &self.directory.0, Some(addresses)).ok()
+        });
+    }
+
+    /// Connects to it.
+    #[must_use]
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.listen)
+    }
+
+    /// One request on a connection of its own.
+    #[must_use]
+    pub fn exchange(&self, request: &Request) -> Response {
+        self.connect().exchange(request)
+    }
+
+    /// A GET to the admin address.
+    #[must_use]
+    pub fn admin_get(&self, path: &str) -> Response {
+        Connection::open(self.admin).exchange(&Request::get(path))
+    }
+
+    /// A metric: one series (`weft_sessions_ended_total{cause="expired"}`), or all of a name added
+    /// up. Zero if there is none.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> f64 {
+        let page = self.admin_get("/metrics");
+        assert_eq!(page.status, 200);
+        let matches = |series: &str| {
+            series == name || series.strip_prefix(name).is_some_and(|rest| rest.starts_with('{'))
+        };
+        let lines = page.text().lines().filter_map(|line| line.rsplit_once(' '));
+        lines.filter(|(series, _)| matches(series)).filter_map(|(_, n)| n.parse::<f64>().ok()).sum()
+    }
+
+    /// Waits until a metric is as wanted, and returns it.
+    pub fn wait_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) -> f64 {
+        until(&format!("{name} as wanted"), PATIENCE, || {
+            Some(self.metric(name)).filter(|value| wanted(*value))
+        })
+    }
+
+    /// Waits until so many connects are held.
+    pub fn wait_held(&self, count: usize) {
+        self.wait_metric("weft_held_connects", |held| held == count as f64);
+    }
+
+    /// Waits until so many sessions are left.
+    pub fn wait_sessions(&self, count: usize) {
+        self.wait_metric("weft_sessions", |sessions| sessions == count as f64);
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Addresses {
+    listen: SocketAddr,
+    admin: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    addresses: Addresses,
+    log: Arc<Mutex<String>>,
+}
+
+impl Process {
+    fn start(setup: &Setup, directory: &Path, at: Option<Addresses>) -> Result<Self, Failure> {
+        let mut child = command(setup, directory, at).spawn().expect("the broker's binary");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (sender, receiver) = sync_channel(1);
+        let stderr = child.stderr.take().expect("stderr");
+        let copy = Arc::clone(&log);
+        let reader = std::thread::spawn(move || read_log(stderr, &copy, &sender));
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(addresses) => Ok(Self { child, addresses, log }),
+            Err(_) => {
+                let _ = child.kill();
+                let code = child.wait().ok().and_then(|status| status.code());
+                let _ = reader.join();
+                let log = log.lock().clone();
+                Err(Failure { code, log })
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a process to signal");
+    }
+
+    fn wait(&mut self, deadline: Duration) -> Option<i32> {
+        let child = &mut self.child;
+        until("the broker's end", deadline, || child.try_wait().expect("a child")).code()
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn read_log(stderr: ChildStderr, log: &Mutex<String>, sender: &SyncSender<Addresses>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        if let Some(addresses) = listening(&line) {
+            let _ = sender.try_send(addresses);
+        }
+        let _ = writeln!(log.lock(), "{line}");
+    }
+}
+
+/// Reads the line `listening addr=… admin=…`, as text or as JSON.
+fn listening(line: &str) -> Option<Addresses> {
+    if !line.contains("listening") {
+        return None;
+    }
+    let field = |name: &str| {
+        let text = line.split_once(&format!(" {name}="));
+        let (_, rest) = text.or_else(|| line.split_once(&format!("\"{name}\":\"")))?;
+        rest.split([' ', '"']).next()?.parse().ok()
+    };
+    Some(Addresses { listen: field("addr")?, admin: field("admin")? })
+}
+
+fn command(setup: &Setup, directory: &Path, at: Option<Addresses>) -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WEFT_") {
+            command.env_remove(name);
+        }
+    }
+    let file = directory.join("weft.toml");
+    std::fs::write(&file, &setup.toml).expect("a configuration file");
+    command.current_dir(directory).arg("--config").arg(file);
+    if !setup.without_flags {
+        let free: SocketAddr = ([127, 0, 0, 1], 0).into();
+        let Addresses { listen, admin } = at.unwrap_or(Addresses { listen: free, admin: free });
+        command.args([format!("--listen={listen}"), format!("--admin={admin}")]);
+        command.arg("--data").arg(directory.join("data"));
+    }
+    command.args(&setup.arguments).envs(setup.environment.iter().cloned());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// The binary under test: `WEFT_BIN`, or the workspace's release build.
+#[must_use]
+pub fn binary() -> PathBuf {
+    match std::env::var_os("WEFT_BIN") {
+        Some(path) => path.into(),
+        None => workspace().join("target/release/weft"),
+    }
+}
+
+/// The top of the workspace.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
+}
+
+/// A directory that goes when it is dropped.
+#[derive(Debug)]
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("weft-test-{}-{count}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("a directory for the broker");
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
