@@ -15,7 +15,7 @@ use weft_protocol::{
 use crate::core::broker::{Broker, Stranger};
 use crate::core::connect::{Connected, Holding};
 use crate::core::held::{Held, Wakes};
-use crate::core::id::{BrowserId, SessionId};
+use crate::core::id::{BrowserId, SessionId, SessionIds};
 use crate::core::queue::Batch;
 use crate::core::session::{ConnectRequest, SessionHandle};
 
@@ -32,6 +32,7 @@ pub struct Caller {
 #[derive(Debug)]
 pub struct Exchange {
     broker: Arc<Broker>,
+    ids: Arc<dyn SessionIds>,
     limits: DecodeLimits,
     offered: Vec<ConnectionType>,
 }
@@ -103,6 +104,19 @@ impl HeldConnect {
         let connected = held.wait(&**broker.clock()).await;
         finish_connect(&pending, session, connected, &broker)
     }
+
+    /// The answer if it is time for one, without waiting: how the simulation drives it.
+    pub fn poll(&mut self) -> Option<Answer> {
+        let connected = self.held.poll(self.held.broker.clock().now())?;
+        let session = Arc::clone(self.held.session());
+        Some(finish_connect(&self.pending, session, connected, &self.held.broker))
+    }
+
+    /// Whether it waits, rather than being let go and about to be answered.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.held.is_waiting()
+    }
 }
 
 fn finish_connect<Id: std::ops::Deref<Target = RawValue>>(
@@ -158,8 +172,13 @@ struct Turn<'x, 'm> {
 impl Exchange {
     /// Works on `broker`, offering these connection types in handshakes.
     #[must_use]
-    pub fn new(broker: Arc<Broker>, limits: DecodeLimits, offered: Vec<ConnectionType>) -> Self {
-        Self { broker, limits, offered }
+    pub fn new(
+        broker: Arc<Broker>,
+        ids: Arc<dyn SessionIds>,
+        limits: DecodeLimits,
+        offered: Vec<ConnectionType>,
+    ) -> Self {
+        Self { broker, ids, limits, offered }
     }
 
     /// Works off the messages of one request.
@@ -227,8 +246,8 @@ impl Exchange {
     fn open_session(
         &self,
     ) -> Result<(SessionId, weft_protocol::Advice), (Error, weft_protocol::Advice)> {
-        let overloaded = || (Error::Overloaded, self.broker.advice(Reconnect::Handshake));
-        let id = SessionId::random().map_err(|_| overloaded())?;
+        let overloaded = || (Error::Overloaded, self.broker.advice_later(Reconnect::Handshake));
+        let id = self.ids.next().ok_or_else(overloaded)?;
         match self.broker.handshake(id) {
             Ok(advice) => Ok((id, advice)),
             Err(refused) => Err((refused.error, refused.advice)),

@@ -15,6 +15,7 @@ use weft_protocol::{ChannelLimits, ConnectionType, DecodeLimits};
 use crate::config::{Config, SameSite};
 use crate::core::broker::Broker;
 use crate::core::clock::SystemClock;
+use crate::core::id::SystemIds;
 use crate::core::options::{Options, QueueLimits};
 use crate::core::stats::Stats;
 use crate::exchange::Exchange;
@@ -184,7 +185,7 @@ fn endpoint(config: &Config, broker: &Arc<Broker>, cookies: Cookies) -> Endpoint
         ..DecodeLimits::default()
     };
     Endpoint {
-        exchange: Exchange::new(Arc::clone(broker), limits, offered),
+        exchange: Exchange::new(Arc::clone(broker), Arc::new(SystemIds), limits, offered),
         origins: origins(config, config.listen),
         cookies,
         body: BodyLimits {

@@ -344,6 +344,12 @@ impl Broker {
         }
     }
 
+    /// Advice to come again a little later.
+    #[must_use]
+    pub fn advice_later(&self, reconnect: Reconnect) -> Advice {
+        self.later(reconnect, self.keys.load(Ordering::Relaxed))
+    }
+
     /// Advice to come again after a second or three, each client at another time.
     pub(crate) fn later(&self, reconnect: Reconnect, spread: u64) -> Advice {
         let interval_ms = millis(self.options.interval).max(1_000) + spread % 2_000;
@@ -363,6 +369,12 @@ impl Broker {
             census.queued_bytes += state.queue.bytes();
         });
         census
+    }
+
+    /// How many browsers have sessions that hold or held; none when no session is left.
+    #[must_use]
+    pub fn browsers_known(&self) -> usize {
+        self.browsers.len()
     }
 
     /// Bytes of message text alive, each message counted once.

@@ -47,6 +47,12 @@ impl Deadlines {
         entries.pop_first().map(|(_, session)| (at, session))
     }
 
+    /// Whether a session's entry stands where its state says.
+    #[must_use]
+    pub fn has(&self, at: Instant, key: u64) -> bool {
+        self.entries.lock().contains_key(&(at, key))
+    }
+
     /// When the next entry is due.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {

@@ -118,6 +118,12 @@ impl Held {
         self.hold.deadline
     }
 
+    /// Whether it waits, rather than being let go and about to be answered.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.answered && self.hold.released().is_none()
+    }
+
     /// The session that waits.
     #[must_use]
     pub fn session(&self) -> &Arc<SessionHandle> {

@@ -57,6 +57,22 @@ impl fmt::Debug for SessionId {
     }
 }
 
+/// Where clientIds come from: a seam, so that a simulated run can be replayed exactly.
+pub trait SessionIds: Send + Sync + fmt::Debug {
+    /// A fresh id; `None` if there is no entropy to be had.
+    fn next(&self) -> Option<SessionId>;
+}
+
+/// Ids from the operating system's generator.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemIds;
+
+impl SessionIds for SystemIds {
+    fn next(&self) -> Option<SessionId> {
+        SessionId::random().ok()
+    }
+}
+
 /// The identity that a browser's tabs share, as proved by the cookie's MAC (decisions 3.11).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct BrowserId(pub [u8; 16]);

@@ -7,6 +7,7 @@
 //! Lock order, everywhere: channel order → subscription members (read) → session state. A session's
 //! own list of subscriptions is locked before members, and never together with its state.
 
+pub mod audit;
 pub mod broker;
 pub mod browsers;
 pub mod clock;

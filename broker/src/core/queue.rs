@@ -110,6 +110,11 @@ impl Queue {
         std::mem::take(&mut self.sent)
     }
 
+    /// The frames kept, in order.
+    pub fn frames(&self) -> impl Iterator<Item = &Frame> {
+        self.frames.iter()
+    }
+
     /// Frames kept, sent ones included.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,0 +1,56 @@
+//! What must hold whenever nothing is under way: asked by the simulation after each of its steps.
+
+use std::collections::HashSet;
+
+use super::broker::Broker;
+
+impl Broker {
+    /// Recounts everything that is counted by hand and checks each session's one deadline.
+    ///
+    /// # Errors
+    /// Says which invariant is broken.
+    pub fn audit(&self) -> Result<(), String> {
+        let mut sessions = 0;
+        let mut subscriptions = 0;
+        let mut broken = Vec::new();
+        let mut frames = HashSet::new();
+        let mut frame_bytes = 0;
+        self.registry.for_each(|session| {
+            sessions += 1;
+            subscriptions += session.subscriptions.lock().patterns.len();
+            let state = session.state.lock();
+            if !self.deadlines.has(state.armed, session.key) {
+                broken.push(format!("{session:?} has no armed deadline"));
+            }
+            let late = state.expires_at(self.idle_max(&state)).filter(|&at| at < state.armed);
+            if late.is_some() {
+                broken.push(format!("{session:?} has a deadline that comes too late"));
+            }
+            let limits = self.options.queue;
+            if state.queue.len() > limits.messages.max(1) {
+                broken.push(format!("{session:?} has {} messages queued", state.queue.len()));
+            }
+            if state.queue.bytes() > limits.bytes && state.queue.len() > 1 {
+                broken.push(format!("{session:?} has {} bytes queued", state.queue.bytes()));
+            }
+            for frame in state.queue.frames() {
+                if frames.insert(frame.position()) {
+                    frame_bytes += frame.text().len();
+                }
+            }
+        });
+        let equal = [
+            ("sessions", self.registry.len(), sessions),
+            ("deadlines", self.deadlines.len(), sessions),
+            ("subscriptions", self.subscriptions.len(), subscriptions),
+            ("members", self.subscriptions.recount(), subscriptions),
+            ("frame bytes", self.frame_bytes(), frame_bytes),
+        ];
+        for (what, counted, truth) in equal {
+            if counted != truth {
+                broken.push(format!("{what}: {counted} counted, {truth} found"));
+            }
+        }
+        if broken.is_empty() { Ok(()) } else { Err(broken.join("; ")) }
+    }
+}

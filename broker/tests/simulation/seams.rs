@@ -1,0 +1,147 @@
+//! Time, ids, chance and the store, all from one seed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use weft_broker::core::clock::Clock;
+use weft_broker::core::id::{SessionId, SessionIds};
+use weft_persistence::{Backlog, BacklogError, Record, Retention};
+
+/// A small generator (splitmix64): the run depends on the seed alone.
+#[derive(Debug, Clone)]
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        usize::try_from(self.next() % n as u64).expect("small")
+    }
+
+    pub fn percent(&mut self, p: u64) -> bool {
+        self.next() % 100 < p
+    }
+}
+
+/// Time that moves when told to. Monotonic time only forwards, wall time any way.
+#[derive(Debug)]
+pub struct VirtualClock {
+    start: Instant,
+    state: Mutex<(Duration, i64)>,
+}
+
+impl VirtualClock {
+    #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
+    pub fn new() -> Arc<Self> {
+        let state = Mutex::new((Duration::ZERO, 1_800_000_000_000_000));
+        Arc::new(Self { start: Instant::now(), state })
+    }
+
+    pub fn advance(&self, by: Duration) {
+        let mut state = self.state.lock();
+        state.0 += by;
+        state.1 += i64::try_from(by.as_micros()).expect("short");
+    }
+
+    pub fn step_wall(&self, by_us: i64) {
+        self.state.lock().1 += by_us;
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.state.lock().0
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Instant {
+        self.start + self.state.lock().0
+    }
+
+    fn wall_us(&self) -> i64 {
+        self.state.lock().1
+    }
+}
+
+/// Ids that the seed decides.
+#[derive(Debug)]
+pub struct SeededIds(pub Mutex<Chance>);
+
+impl SessionIds for SeededIds {
+    fn next(&self) -> Option<SessionId> {
+        let mut entropy = [0; 32];
+        let mut chance = self.0.lock();
+        for chunk in entropy.chunks_mut(8) {
+            chunk.copy_from_slice(&chance.next().to_be_bytes());
+        }
+        Some(SessionId::from_entropy(entropy))
+    }
+}
+
+/// A store that remembers what was appended since it was last asked, and fails when told to.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    appended: Mutex<Vec<Record>>,
+    last: Mutex<i64>,
+    pub failing: AtomicBool,
+}
+
+impl Recorder {
+    pub fn take(&self) -> Vec<Record> {
+        std::mem::take(&mut self.appended.lock())
+    }
+}
+
+impl Backlog for Recorder {
+    fn append(&self, batch: &[Record]) -> Result<(), BacklogError> {
+        if self.failing.load(Ordering::Relaxed) {
+            return Err(BacklogError::Closed);
+        }
+        let mut last = self.last.lock();
+        for record in batch {
+            assert!(record.position > *last, "positions rise: {} after {last}", record.position);
+            *last = record.position;
+        }
+        self.appended.lock().extend_from_slice(batch);
+        Ok(())
+    }
+
+    fn read_after(&self, _: &str, _: i64, _: usize) -> Result<Vec<Record>, BacklogError> {
+        Ok(Vec::new())
+    }
+
+    fn last(&self, _: &str, _: usize) -> Result<Vec<Record>, BacklogError> {
+        Ok(Vec::new())
+    }
+
+    fn floor(&self, _: &str) -> Result<i64, BacklogError> {
+        Ok(0)
+    }
+
+    fn head(&self, _: &str) -> Result<Option<i64>, BacklogError> {
+        Ok(None)
+    }
+
+    fn trim(&self, _: &str, _: &Retention, _: i64) -> Result<u64, BacklogError> {
+        Ok(0)
+    }
+
+    fn health(&self) -> Result<(), BacklogError> {
+        Ok(())
+    }
+
+    fn close(&self) -> Result<(), BacklogError> {
+        Ok(())
+    }
+}
