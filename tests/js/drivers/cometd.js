@@ -34,8 +34,12 @@ export class CometdDriver {
     }
   }
 
+  // Resolves at the first handshake that succeeds: on the way there, each
+  // transport that does not work reports a failure of its own.
   start() {
-    return this.#answer((callback) => this.#cometd.handshake({}, callback));
+    return new Promise((resolve) => {
+      this.#cometd.handshake({}, ({ successful }) => successful && resolve());
+    });
   }
 
   subscribe(channel) {
@@ -85,7 +89,10 @@ export class CometdDriver {
 
   #answer(ask) {
     return new Promise((resolve, reject) => {
-      ask((reply) => (reply.successful ? resolve() : reject(new Error(JSON.stringify(reply)))));
+      ask(({ successful, error, failure }) => {
+        if (successful) resolve();
+        else reject(new Error(error ?? failure?.reason ?? 'failed'));
+      });
     });
   }
 }

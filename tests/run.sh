@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Installs what the tests lack (npm packages, Debian's chromium) and runs them all.
+#   tests/run.sh          the short form
+#   tests/run.sh --long   the long forms as well: soaks, thousands of seeds, fuzzing
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+long=
+case "${1:-}" in
+  '') ;;
+  --long) long=1 ;;
+  *) echo "usage: tests/run.sh [--long]" >&2; exit 2 ;;
+esac
+
+say() { printf '\n== %s\n' "$*"; }
+
+if ! command -v chromium >/dev/null; then
+  say "installing chromium"
+  root=
+  [ "$(id -u)" -eq 0 ] || root=sudo
+  $root apt-get update -q
+  DEBIAN_FRONTEND=noninteractive $root apt-get install -yq --no-install-recommends chromium
+fi
+
+say "the broker, as the README says to build it"
+cargo build --release --locked
+
+say "Rust: units, properties, simulation, black box"
+cargo test --workspace --locked --quiet
+
+say "JavaScript: our own client"
+(cd clients/js && npm test --silent)
+
+say "JavaScript: stock clients in node and in Chromium"
+(cd tests/js && npm ci --silent --no-audit --no-fund && npm test --silent)
+
+if [ -n "$long" ]; then
+  say "long: 5,000 seeds of 500 steps"
+  WEFT_SIM_SEEDS=5000 WEFT_SIM_STEPS=500 \
+    cargo test --release --locked -p weft-broker --test simulation -- --nocapture
+  say "long: 1,000 sessions, 20 messages a second, 60 seconds"
+  WEFT_LONG=1 cargo test --release --locked -p weft-tests --test fanout -- \
+    --include-ignored --nocapture
+  if cargo fuzz --version >/dev/null 2>&1; then
+    for target in $(cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz list); do
+      say "long: fuzzing $target for a minute"
+      (cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" -- -max_total_time=60)
+    done
+  else
+    say "long: no fuzzing (cargo install cargo-fuzz)"
+  fi
+fi
+
+say "all passed"
