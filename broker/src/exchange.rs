@@ -102,14 +102,14 @@ impl HeldConnect {
         let session = Arc::clone(held.session());
         let broker = Arc::clone(&held.broker);
         let connected = held.wait(&**broker.clock()).await;
-        finish_connect(&pending, session, connected, &broker)
+        finish_connect(&pending, &session, connected, &broker)
     }
 
     /// The answer if it is time for one, without waiting: how the simulation drives it.
     pub fn poll(&mut self) -> Option<Answer> {
         let connected = self.held.poll(self.held.broker.clock().now())?;
         let session = Arc::clone(self.held.session());
-        Some(finish_connect(&self.pending, session, connected, &self.held.broker))
+        Some(finish_connect(&self.pending, &session, connected, &self.held.broker))
     }
 
     /// Whether it waits, rather than being let go and about to be answered.
@@ -121,11 +121,11 @@ impl HeldConnect {
 
 fn finish_connect<Id: std::ops::Deref<Target = RawValue>>(
     pending: &PendingConnect<Id>,
-    session: Arc<SessionHandle>,
+    session: &Arc<SessionHandle>,
     connected: Connected,
     broker: &Broker,
 ) -> Answer {
-    let carries = carried(&session, &connected.batch, connected.reply_no);
+    let carries = carried(session, &connected.batch, connected.reply_no);
     let mut array = Array::with_capacity(frames_len(&connected.batch) + 128);
     pending.write(connected, broker, &mut array);
     Answer { text: array.finish(), handshaken: false, carries }
@@ -342,7 +342,7 @@ impl<'m> Turn<'_, 'm> {
         });
     }
 
-    /// 402. A connect is told to handshake; any other message only if the session is truly gone,
+    /// Answers 402. A connect is told to handshake; any other message only if the session is truly gone,
     /// lest whoever guesses at ids make an owner's client start over (decisions 3.6).
     fn refuse(&mut self, message: &'m Message<'m>, stranger: Stranger) {
         let connect = matches!(message.request, Ok(Request::Connect { .. }));
@@ -433,7 +433,7 @@ fn hold(
             },
         }),
         Holding::Answer(connected) => {
-            Exchanged::Answer(finish_connect(pending, Arc::clone(session), connected, broker))
+            Exchanged::Answer(finish_connect(pending, session, connected, broker))
         }
     }
 }

@@ -200,6 +200,16 @@ impl Connection {
     /// # Errors
     /// When the socket closes or stays silent before its end.
     pub fn read(&mut self) -> io::Result<Response> {
+        let mut response = self.read_head()?;
+        response.body = self.read_body(&response)?;
+        Ok(response)
+    }
+
+    /// Reads the head of a response that has no body, as the answer to a HEAD.
+    ///
+    /// # Errors
+    /// When the socket closes or stays silent before its end.
+    pub fn read_head(&mut self) -> io::Result<Response> {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at;
@@ -207,10 +217,7 @@ impl Connection {
             self.fill()?;
         };
         let head: Vec<u8> = self.buffer.drain(..end + 4).collect();
-        let head = String::from_utf8(head).map_err(io::Error::other)?;
-        let mut response = parse_head(&head)?;
-        response.body = self.read_body(&response)?;
-        Ok(response)
+        parse_head(&String::from_utf8(head).map_err(io::Error::other)?)
     }
 
     /// Whether nothing at all arrives for so long; the socket stays usable.

@@ -11,4 +11,5 @@ pub mod broker;
 pub mod held;
 pub mod http;
 pub mod jsonp;
+pub mod process;
 pub mod wait;

@@ -51,7 +51,7 @@ fn d6_the_clients_timeout_is_honoured_for_that_connect_only() {
     ok(&reply);
     let normal = json!({"reconnect": "retry", "interval": 0, "timeout": 30_000});
     assert_eq!(reply["advice"], normal, "the advice shows the server's timeout");
-    only(client.connect_with(json!({"advice": {"timeout": 0}})));
+    ok(&only(client.connect_with(json!({"advice": {"timeout": 0}}))));
     assert!(client.held_connect().is_waiting());
 }
 
@@ -218,7 +218,9 @@ fn e16_no_successful_connect_reply_says_handshake() {
 #[test]
 fn r15_no_other_deadline_cuts_a_held_connect() {
     let deadlines = "head_timeout = \"200ms\"\nbody_timeout = \"200ms\"\nidle_timeout = \"1s\"\n";
-    let broker = Broker::with(&format!("[sessions]\ntimeout = \"2500ms\"\n[http]\n{deadlines}"));
+    let broker = Broker::with(&format!(
+        "[sessions]\ntimeout = \"2500ms\"\n[browsers]\ninterval = \"200ms\"\n[http]\n{deadlines}"
+    ));
     let mut client = Client::connected(&broker);
     let mut held = client.held_connect();
     assert!(held.is_waiting_for(Duration::from_millis(1_800)));

@@ -104,7 +104,7 @@ fn e4_whatever_comes_with_a_handshake_is_ignored() {
 fn e4_two_handshakes_in_one_request_make_one_session() {
     let broker = Broker::start();
     let handshake = json!({"channel": "/meta/handshake", "version": "1.0"});
-    only(Client::new(&broker).send(&json!([handshake, handshake])));
+    ok(&only(Client::new(&broker).send(&json!([handshake, handshake]))));
     assert_eq!(broker.metric("weft_sessions"), 1.0);
 }
 

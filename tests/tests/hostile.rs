@@ -200,21 +200,453 @@ fn l4_nesting_is_allowed_to_64_levels_wherever_it_stands() {
     siege.over();
 }
 
+/// A publish of exactly so many bytes.
+fn publish_of(client: &mut Client<'_>, bytes: usize) -> String {
+    let empty = client.message("/big", json!({"data": ""})).to_string();
+    let mut message = client.message("/big", json!({"data": "x".repeat(bytes - empty.len())}));
+    message["id"] = (client.last_id - 1).to_string().into();
+    assert_eq!(message.to_string().len(), bytes);
+    message.to_string()
+}
+
 #[test]
 fn l4_r36_bodies_past_the_limit_get_413_however_they_are_sent() {
     const TOO_LARGE: &str = "the body is too large";
     let siege = Siege::begin();
     let mut client = Client::subscribed(&siege.0, "/big");
-    let around = client.message("/big", json!({"data": ""})).to_string().len();
-    let mut fitting = |bytes: usize| {
-        let text = "x".repeat(bytes - around);
-        client.message("/big", json!({"data": text, "id": client_id_of(&around)})).to_string()
-    };
-    let _ = &mut fitting;
+    let fits = publish_of(&mut client, 1 << 20);
+    ok(&only(client.post(fits).messages()));
+    let (events, _) = weft_tests::bayeux::events_and_reply(client.connect());
+    assert_eq!(events.len(), 1, "what may be sent is also delivered");
+
+    for bytes in [(1 << 20) + 1, 1_258_291, 7 << 20] {
+        let body = publish_of(&mut client, bytes);
+        is_text(&client.post(body.clone()), 413, TOO_LARGE);
+        ok(&client.publish("/big/other", "the connection lives on"));
+
+        let chunks = body.as_bytes().chunks(60_000);
+        let mut chunked: Vec<u8> = chunks
+            .flat_map(|chunk| {
+                [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()
+            })
+            .collect();
+        chunked.extend_from_slice(b"0\r\n\r\n");
+        let request = client.request(chunked).header("Transfer-Encoding", "chunked");
+        is_text(&client.exchange(&request), 413, TOO_LARGE);
+        ok(&client.publish("/big/other", "the connection lives on"));
+
+        // Whoever asks first is told before sending anything.
+        let head = client
+            .request("")
+            .header("Content-Length", &bytes.to_string())
+            .header("Expect", "100-continue");
+        is_text(&siege.0.exchange(&head), 413, TOO_LARGE);
+    }
+    let endless = client.request("").header("Content-Length", "99999999999");
+    is_text(&siege.0.exchange(&endless), 413, TOO_LARGE);
     siege.over();
-    let _ = TOO_LARGE;
 }
 
-fn client_id_of(_: &usize) -> Value {
-    Value::Null
+#[test]
+fn r37_bodies_cut_short_or_stalled_get_400_and_hold_nothing() {
+    let siege = Siege::with("[http]\nbody_timeout = \"400ms\"\n");
+    let half = |more: &str| {
+        let mut connection = siege.0.connect();
+        connection.start(&Request::post("/bayeux", "[{\"chan").header("Content-Length", more));
+        connection
+    };
+    let mut cut = half("500");
+    cut.half_close();
+    is_text(&cut.read().expect("an answer"), 400, "the body was cut short");
+    let mut stalled = half("500");
+    let answer = stalled.read().expect("an answer");
+    is_text(&answer, 400, "the body did not come in time");
+    assert_eq!(answer.header("Connection"), Some("close"));
+    assert!(stalled.is_closed_by_peer());
+    let mut gone: Vec<Connection> = (0..50).map(|_| half("500")).collect();
+    gone.clear();
+    let mut chunks = siege.0.connect();
+    chunks.start(&Request::post("/bayeux", "zz\r\n").header("Transfer-Encoding", "chunked"));
+    is_text(&chunks.read().expect("an answer"), 400, "the body was cut short");
+    siege.0.wait_metric("weft_connections", |open| open <= 2.0);
+    siege.over();
+}
+
+#[test]
+fn r37_half_sent_heads_are_cut() {
+    let siege = Siege::with("[http]\nhead_timeout = \"400ms\"\n");
+    let head = b"POST /bayeux HTTP/1.1\r\nHost: localhost\r\nX-Slow: ";
+    let mut silent = siege.0.connect();
+    silent.send(head);
+    assert!(silent.is_closed_by_peer());
+    // Slowly is no way around it: the time counts from the first byte.
+    let mut slow = siege.0.connect();
+    slow.send(head);
+    let mut sent = 0;
+    while slow.is_silent(std::time::Duration::from_millis(20)) && slow.try_send(b"a").is_ok() {
+        sent += 1;
+        assert!(sent < 1_000, "still not cut");
+    }
+    let many: Vec<Connection> = (0..200)
+        .map(|_| {
+            let mut connection = siege.0.connect();
+            connection.send(head);
+            connection
+        })
+        .collect();
+    siege.0.wait_metric("weft_connections", |open| open <= 2.0);
+    drop(many);
+    siege.over();
+}
+
+#[test]
+fn l4_a_subscribe_may_name_10000_channels_and_not_one_more() {
+    let siege = Siege::begin();
+    let mut client = Client::connected(&siege.0);
+    let names = |count: usize| (0..count).map(|n| format!("/bomb/{n}")).collect::<Vec<_>>();
+    refused(&client.subscribe(names(10_001)), "413::too_many_subscriptions");
+    assert_eq!(siege.0.metric("weft_subscriptions"), 0.0, "all or none");
+    ok(&client.subscribe(names(10_000)));
+    refused(&client.subscribe("/one/more"), "413::too_many_subscriptions");
+    ok(&client.subscribe("/bomb/7"));
+    ok(&client.unsubscribe("/bomb/7"));
+    ok(&client.subscribe("/one/more"));
+    assert_eq!(siege.0.metric("weft_subscriptions"), 10_000.0);
+    siege.over();
+}
+
+#[test]
+fn l4_1001_messages_in_one_request_are_refused_as_a_whole() {
+    let siege = Siege::begin();
+    let mut client = Client::subscribed(&siege.0, "/many");
+    let mut publishes = |count: usize| -> Value {
+        (0..count).map(|n| client.message("/many", json!({"data": n}))).collect()
+    };
+    let (fits, too_many) = (publishes(1_000), publishes(1_001));
+    is_text(&client.post(too_many.to_string()), 413, "too many messages in one request");
+    is_text(
+        &client.post(format!("[{}]", vec!["{}"; 1_001].join(","))),
+        413,
+        "too many messages in one request",
+    );
+    let parts = |value: &Value| format!("message={}", jsonp::encode(&value.to_string()));
+    let form = [parts(&fits), parts(&json!([{}]))].join("&");
+    is_text(&client.post(form), 413, "too many messages in one request");
+    assert_eq!(siege.0.metric("weft_messages_in_total"), 0.0);
+    assert_eq!(client.send(&fits).len(), 1_000);
+    assert_eq!(data(client.connect()).len(), 1_000);
+    siege.over();
+}
+
+#[test]
+fn e17_sessions_that_never_connect_are_gone_soon() {
+    const MANY: usize = 5_000;
+    let siege = Siege::begin();
+    let handshakes = vec![Request::post("/bayeux", HANDSHAKE).bytes(siege.0.listen); 100].concat();
+    let mut connection = siege.0.connect();
+    for _ in 0..MANY / 100 {
+        connection.send(&handshakes);
+        for _ in 0..100 {
+            ok(&only(connection.read().expect("an answer").messages()));
+        }
+    }
+    assert_eq!(siege.0.metric("weft_handshakes_total"), MANY as f64);
+    siege.0.wait_sessions(0);
+    let ended = siege.0.metric("weft_sessions_ended_total{cause=\"never_connected\"}");
+    assert_eq!(ended, MANY as f64);
+    siege.over();
+}
+
+#[test]
+fn e17_l12_aborted_polls_hold_nothing_and_lose_nothing() {
+    let siege = Siege::with("[browsers]\nheld_per_browser = -1\n");
+    let mut clients: Vec<_> = (0..60).map(|_| Client::subscribed(&siege.0, "/a")).collect();
+    for round in 1..=3 {
+        let polls: Vec<Held> = clients.iter_mut().map(Client::start_connect).collect();
+        siege.0.wait_held(60);
+        polls.into_iter().for_each(Held::abort);
+        siege.0.wait_held(0);
+        let abandoned = siege.0.metric("weft_connects_abandoned_total");
+        assert_eq!(abandoned, f64::from(60 * round));
+    }
+    ok(&clients[0].publish("/a", "kept"));
+    for client in &mut clients {
+        assert_eq!(data(client.connect()), [json!("kept")]);
+    }
+    siege.over();
+}
+
+#[test]
+fn e12_l5_two_connects_at_once_and_two_that_fight() {
+    let siege = Siege::with("[browsers]\nheld_per_browser = -1\n");
+    let mut client = Client::without_cookies(&siege.0);
+    let mut held = client.held_connect();
+    let mut outcomes = Vec::new();
+    for _ in 0..7 {
+        let mut newer = client.start_connect();
+        outcomes.push(only(held.answer()));
+        std::mem::swap(&mut held, &mut newer);
+    }
+    for reply in &outcomes[..5] {
+        ok(reply);
+        assert_ne!(reply["advice"]["reconnect"], "handshake", "{reply}");
+    }
+    for reply in &outcomes[5..] {
+        refused(reply, "402::session_unknown");
+        assert_eq!(reply["advice"]["reconnect"], "handshake");
+    }
+    assert!(held.is_waiting(), "the newest stays held");
+    ok(&only(held.answer()));
+    siege.over();
+}
+
+#[test]
+fn r8_a10_a_publish_pipelined_behind_a_held_poll_waits_at_most_the_hold() {
+    let siege = Siege::begin();
+    let mut client = Client::subscribed(&siege.0, "/p");
+    let connect = json!([client.message("/meta/connect", json!({}))]).to_string();
+    let publish = json!([client.message("/p", json!({"data": "behind"}))]).to_string();
+    let mut connection = siege.0.connect();
+    let both = [client.request(connect), client.request(publish)];
+    let started = weft_tests::wait::now();
+    connection.send(&both.map(|request| request.bytes(siege.0.listen)).concat());
+    let first = only(connection.read().expect("an answer to the poll").messages());
+    let second = only(connection.read().expect("an answer to the publish").messages());
+    let took = started.elapsed();
+    assert_eq!((&first["channel"], &second["channel"]), (&json!("/meta/connect"), &json!("/p")));
+    ok(&first);
+    ok(&second);
+    assert!(took.as_secs() < 10, "a hold of one second, and {took:?} until both were answered");
+    assert_eq!(data(client.connect()), [json!("behind")]);
+    siege.over();
+}
+
+#[test]
+fn r29_j2_only_a_plain_function_name_is_called() {
+    let siege = Siege::begin();
+    let call = |name: &str| {
+        let target =
+            format!("/bayeux?jsonp={}&message={}", jsonp::encode(name), jsonp::encode(HANDSHAKE));
+        siege.0.exchange(&Request::get(&target))
+    };
+    let longest = "x".repeat(64);
+    for name in ["a.b.c", "$.cb", "_cb", "$", "function", "_cometd_jsonp_0", &longest] {
+        let response = call(name);
+        assert_eq!(response.header("Content-Type"), Some("text/javascript;charset=UTF-8"));
+        let (called, messages) = jsonp::answer(&response);
+        assert_eq!(called, name);
+        ok(&only(messages));
+    }
+    let text = "jsonp must name one function, in at most 64 characters";
+    let (long, longer) = ("x".repeat(65), "x".repeat(9_000));
+    for name in [
+        "",
+        "alert(1)//",
+        "<script>",
+        "a b",
+        "a;b",
+        "a\r\nX: y",
+        "a\n",
+        "a\"b",
+        "a'b",
+        "a[0]",
+        "0abc",
+        "a-b",
+        "\u{fc}",
+        "\u{430}",
+        "/**/x",
+        "..",
+        ".a",
+        "a.",
+        "a..b",
+        "a.0",
+        "a\0",
+        "a%20",
+        "a\\u0062",
+        "a\u{2028}",
+        "(a)",
+        "a,b",
+        "a=b",
+        &long,
+        &longer,
+    ] {
+        let response = call(name);
+        is_text(&response, 400, text);
+        assert_eq!(response.header("X"), None);
+    }
+    let message = jsonp::encode(HANDSHAKE);
+    for query in
+        [format!("jsonp=a&jsonp=b&message={message}"), format!("jsonp=a&message={message}&jsonp=a")]
+    {
+        is_text(&siege.0.exchange(&Request::get(&format!("/bayeux?{query}"))), 400, text);
+    }
+    let default = siege.0.exchange(&Request::get(&format!("/bayeux?message={message}")));
+    assert_eq!(jsonp::answer(&default).0, "jsonpcallback");
+    for query in ["", "?", "?jsonp=a", "?callback=a", "?x"] {
+        let response = siege.0.exchange(&Request::get(&format!("/bayeux{query}")));
+        is_text(&response, 400, "a GET needs a message parameter; send messages by POST");
+    }
+    for (message, text) in
+        [("not json", "not JSON at line 1 column 2"), ("[]", "no message"), ("", "no message")]
+    {
+        let target = format!("/bayeux?jsonp=a&message={}", jsonp::encode(message));
+        is_text(&siege.0.exchange(&Request::get(&target)), 400, text);
+    }
+    siege.over();
+}
+
+#[test]
+fn r30_data_cannot_break_out_of_the_script() {
+    let siege = Siege::begin();
+    let mut client = Client::subscribed(&siege.0, "/evil");
+    let evil = "</script><!--\u{2028}\u{2029}]]>\"'\\*/);alert(1);//";
+    let keyed = json!({"</script>": evil, "\u{2028}": [evil, {"<": "\u{2029}"}]});
+    ok(&client.publish("/evil", evil));
+    ok(&client.ask("/evil", json!({"data": keyed, "ext": {"</script>": "\u{2028}"}})));
+    let connect = client.message("/meta/connect", json!({"id": "</script>\u{2028}"}));
+    let response = client.exchange(&client.script("callback", &[json!([connect])]));
+    let text = response.text();
+    assert!(text.starts_with("/**/callback([") && text.ends_with("]);"), "{text}");
+    assert!(!text.contains(['<', '\u{2028}', '\u{2029}', '\n', '\r']), "{text}");
+    let (_, messages) = jsonp::answer(&response);
+    assert_eq!(data(messages), [json!(evil), keyed]);
+    siege.over();
+}
+
+#[test]
+fn l15_c9_unknown_and_stolen_client_ids_get_nowhere() {
+    let siege = Siege::begin();
+    let mut owner = Client::subscribed(&siege.0, "/mine");
+    let mut thief = Client::connected(&siege.0);
+    let guesses = [
+        json!("nosuchclient"),
+        json!(""),
+        json!(5),
+        json!({}),
+        json!(null),
+        json!("x".repeat(70_000)),
+    ];
+    let stolen = json!(owner.client_id);
+    let channels =
+        ["/meta/connect", "/meta/subscribe", "/meta/unsubscribe", "/mine", "/meta/disconnect"];
+    for cookie in [None, thief.cookie.clone(), Some("BAYEUX_BROWSER=attackerchosen".to_owned())] {
+        thief.cookie = cookie;
+        for id in guesses.iter().chain([&stolen]) {
+            for channel in channels {
+                let mut fields = json!({"subscription": "/mine", "data": "forged"});
+                fields["clientId"] = id.clone();
+                // A client without an id sends none.
+                thief.client_id.clear();
+                let reply = only({
+                    let message = thief.message(channel, fields);
+                    thief.send(&json!([message]))
+                });
+                refused(&reply, "402::session_unknown");
+                let told = reply["advice"]["reconnect"] == "handshake";
+                let throws_owner_out = id == &stolen && channel != "/meta/connect";
+                assert_eq!(told, !throws_owner_out, "{channel} {reply}");
+            }
+        }
+    }
+    ok(&owner.publish("/mine", "still here"));
+    assert_eq!(data(owner.connect()), [json!("still here")]);
+    siege.over();
+}
+
+#[test]
+fn r32_foreign_pages_and_rebound_names_get_403() {
+    let siege = Siege::begin();
+    let port = siege.0.listen.port();
+    let post = || Request::post("/bayeux", HANDSHAKE);
+    let script = || Request::get(&format!("/bayeux?jsonp=a&message={}", jsonp::encode(HANDSHAKE)));
+    let host = "this Host is not served here; name it in `origins` if it should be";
+    let origin = "this Origin is not allowed; name it in `origins` if it should be";
+    let page =
+        "scripts of this page may not load from here; name its origin in `origins` if they should";
+    let rebound = format!("evil.test:{port}");
+    let cases = [
+        (post().header("Host", "evil.test"), host),
+        (post().header("Host", &rebound).header("Origin", &format!("http://{rebound}")), host),
+        (post().header("Host", "127.0.0.1.evil.test"), host),
+        (script().header("Host", &rebound), host),
+        (post().header("Origin", "http://evil.test"), origin),
+        (post().header("Origin", "null"), origin),
+        (post().header("Origin", "http://127.0.0.1.evil.test"), origin),
+        (post().header("Origin", "http://127.0.0.1@evil.test"), origin),
+        (post().header("Origin", "file://"), origin),
+        (post().header("Origin", "http://evil.test").header("Content-Type", "text/plain"), origin),
+        (Request::new("OPTIONS", "/bayeux").header("Origin", "http://evil.test"), origin),
+        (Request::new("DELETE", "/bayeux").header("Origin", "http://evil.test"), origin),
+        (script().header("Origin", "http://evil.test"), origin),
+        (script().header("Referer", "http://evil.test/127.0.0.1"), page),
+        (script().header("Referer", "http://127.0.0.1:1@evil.test/"), page),
+        (script().header("Referer", "about:blank"), page),
+        (script().header("Sec-Fetch-Site", "cross-site"), page),
+        (script().header("Sec-Fetch-Site", "same-site"), page),
+    ];
+    for (request, text) in cases {
+        let response = siege.0.exchange(&request);
+        is_text(&response, 403, text);
+        assert_eq!(response.header("Access-Control-Allow-Origin"), None, "{request:?}");
+        assert_eq!(response.header("Set-Cookie"), None, "{request:?}");
+    }
+    assert_eq!(siege.0.metric("weft_handshakes_total"), 0.0, "nothing was obeyed");
+    siege.over();
+}
+
+#[test]
+fn r36_broken_and_ambiguous_heads_are_refused_before_anything_is_done() {
+    let siege = Siege::begin();
+    let post = |headers: &str, body: &str| {
+        format!("POST /bayeux HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n{body}")
+    };
+    let length = HANDSHAKE.len();
+    let both = format!("Content-Length: {length}\r\nContent-Length: 1\r\n");
+    let cases = [
+        (post(&format!("X: {}\r\n", "y".repeat(20_000)), ""), 431),
+        (post(&"X: y\r\n".repeat(3_000), ""), 431),
+        (format!("GET /bayeux?{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(20_000)), 431),
+        (post(&both, HANDSHAKE), 400),
+        (post("Content-Length: -1\r\n", ""), 400),
+        (post("Content-Length: 1x\r\n", ""), 400),
+        (post("Transfer-Encoding: gzip\r\n", HANDSHAKE), 400),
+        (post("Transfer-Encoding: chunked, identity\r\n", HANDSHAKE), 400),
+        (post("Bad Name: x\r\n", ""), 400),
+        (post("X : y\r\n", ""), 400),
+        (post(": y\r\n", ""), 400),
+        (post("X: a\0b\r\n", ""), 400),
+        ("POST /bay eux HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 400),
+        ("POST /bayeux HTTP/9.9\r\nHost: localhost\r\n\r\n".to_owned(), 400),
+        ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}".to_owned(), 400),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400),
+    ];
+    for (bytes, status) in cases {
+        let mut connection = siege.0.connect();
+        connection.send(bytes.as_bytes());
+        let start = &bytes[..bytes.len().min(90)];
+        let response = connection.read().unwrap_or_else(|error| panic!("{error}: {start:?}"));
+        assert_eq!(response.status, status, "{start:?}");
+        assert!(connection.is_closed_by_peer(), "{start:?}");
+    }
+    let no_host = siege.0.exchange(&Request::post("/bayeux", HANDSHAKE).header("Host", ""));
+    assert_eq!(no_host.status, 403, "loopback wants to be asked by name");
+    assert_eq!(siege.0.metric("weft_handshakes_total"), 0.0, "nothing was obeyed");
+    siege.over();
+}
+
+#[test]
+fn r36_methods_that_bayeux_does_not_use_get_405_and_are_told_which_it_does() {
+    let siege = Siege::begin();
+    for method in ["PUT", "DELETE", "PATCH", "TRACE", "BREW", "post", "HEAD", "PROPFIND"] {
+        let mut connection = siege.0.connect();
+        connection.start(&Request::new(method, "/bayeux/x").header("Connection", "close"));
+        let mut response = connection.read_head().expect("an answer");
+        assert_eq!(response.status, 405, "{method}");
+        assert_eq!(response.header("Allow"), Some("GET, POST, OPTIONS"), "{method}");
+        response.body.clear();
+    }
+    let only_post = Broker::with("[bayeux]\ncallback_polling = false\n");
+    let get = only_post.exchange(&Request::get("/bayeux?jsonp=a&message=%5B%5D"));
+    assert_eq!((get.status, get.header("Allow")), (405, Some("POST, OPTIONS")));
+    siege.over();
 }

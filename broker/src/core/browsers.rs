@@ -111,3 +111,69 @@ impl Browsers {
         self.len() == 0
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
+mod tests {
+    use super::super::id::SessionId;
+    use super::*;
+
+    const BROWSER: BrowserId = BrowserId([7; 16]);
+
+    fn tab(key: u64, now: Instant) -> Arc<SessionHandle> {
+        Arc::new(SessionHandle::new(SessionId::from_entropy([0; 32]), key, now, now))
+    }
+
+    /// `held`, `held for N`, or `polls`.
+    fn claim(browsers: &Browsers, tab: &Arc<SessionHandle>, demoted: bool, now: Instant) -> String {
+        match browsers.claim(BROWSER, tab, demoted, now) {
+            Claim::Hold(None) => "held".to_owned(),
+            Claim::Hold(Some(other)) => format!("held for {}", other.key),
+            Claim::Poll => "polls".to_owned(),
+        }
+    }
+
+    #[test]
+    fn r5_r6_r6a_the_newest_tab_holds_and_the_older_does_not_take_it_back() {
+        let now = Instant::now();
+        let browsers = Browsers::new(Some(1));
+        let (one, two) = (tab(1, now), tab(2, now));
+        assert_eq!(claim(&browsers, &one, false, now), "held");
+        assert_eq!(claim(&browsers, &one, false, now), "held");
+        assert_eq!(claim(&browsers, &two, false, now), "held for 1");
+        for _ in 0..3 {
+            assert_eq!(claim(&browsers, &one, true, now), "polls");
+            browsers.answered(BROWSER, 2, now);
+            assert_eq!(claim(&browsers, &one, true, now), "polls", "it is about to be back");
+            assert_eq!(claim(&browsers, &two, false, now), "held");
+        }
+    }
+
+    #[test]
+    fn r6a_the_place_comes_back_when_its_holder_leaves_or_stays_away() {
+        let now = Instant::now();
+        let browsers = Browsers::new(Some(1));
+        let (one, two) = (tab(1, now), tab(2, now));
+        claim(&browsers, &one, false, now);
+        claim(&browsers, &two, false, now);
+        browsers.leave(BROWSER, 2);
+        assert_eq!(claim(&browsers, &one, true, now), "held");
+        browsers.answered(BROWSER, 1, now);
+        let later = now + AWAY_MAX + Duration::from_millis(1);
+        assert_eq!(claim(&browsers, &two, true, later), "held");
+        browsers.leave(BROWSER, 2);
+        assert!(browsers.is_empty());
+    }
+
+    #[test]
+    fn more_places_and_no_rule() {
+        let now = Instant::now();
+        let two_places = Browsers::new(Some(2));
+        let tabs = [tab(1, now), tab(2, now), tab(3, now)];
+        let answers = tabs.each_ref().map(|tab| claim(&two_places, tab, false, now));
+        assert_eq!(answers, ["held", "held", "held for 1"]);
+        let no_rule = Browsers::new(None);
+        assert!(tabs.iter().all(|tab| claim(&no_rule, tab, false, now) == "held"));
+        assert!(no_rule.is_empty());
+    }
+}

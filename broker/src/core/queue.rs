@@ -185,3 +185,127 @@ impl Gaps {
         self.told = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::FrameBytes;
+    use super::*;
+    use weft_protocol::{ChannelLimits, ChannelName};
+
+    const WIDE: QueueLimits = QueueLimits { messages: 100, bytes: 1 << 20 };
+    const NARROW: QueueLimits = QueueLimits { messages: 3, bytes: 1 << 20 };
+
+    fn frame(channel: &'static str, position: i64) -> Frame {
+        let name = ChannelName::parse(channel, &ChannelLimits::default()).expect("a name");
+        Frame::new(name, &position.to_string(), None, position, &Arc::new(FrameBytes::default()))
+    }
+
+    fn filled(limits: QueueLimits, positions: std::ops::RangeInclusive<i64>) -> Queue {
+        let mut queue = Queue::default();
+        for position in positions {
+            queue.push(frame("/a", position), limits);
+        }
+        queue
+    }
+
+    fn taken(queue: &mut Queue) -> Vec<i64> {
+        queue.take(1 << 20).frames.iter().map(Frame::position).collect()
+    }
+
+    #[test]
+    fn r24_what_waits_leaves_together_and_in_order() {
+        let mut queue = filled(WIDE, 1..=3);
+        assert_eq!(taken(&mut queue), [1, 2, 3]);
+        assert!(!queue.has_news());
+        assert_eq!(taken(&mut queue), [0; 0]);
+    }
+
+    #[test]
+    fn l12_a_lost_reply_goes_again_before_newer_ones() {
+        let mut queue = filled(WIDE, 1..=2);
+        taken(&mut queue);
+        queue.push(frame("/a", 3), WIDE);
+        assert_eq!(queue.unsend(), 2);
+        assert_eq!(taken(&mut queue), [1, 2, 3]);
+        queue.confirm();
+        assert!(queue.is_empty());
+        assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn l12_proof_of_receipt_forgets_what_was_sent_and_nothing_else() {
+        let mut queue = filled(WIDE, 1..=2);
+        taken(&mut queue);
+        queue.push(frame("/a", 3), WIDE);
+        queue.confirm();
+        assert_eq!(queue.unsend(), 0);
+        assert_eq!(taken(&mut queue), [3]);
+    }
+
+    #[test]
+    fn p4_at_the_bound_the_oldest_go_and_the_loss_is_told_once() {
+        let mut queue = filled(NARROW, 11..=15);
+        let batch = queue.take(1 << 20);
+        assert_eq!(batch.frames.iter().map(Frame::position).collect::<Vec<_>>(), [13, 14, 15]);
+        let gap = Gap { channel: Arc::from("/a"), from: 10, to: 12 };
+        assert_eq!(format!("{:?}", batch.gaps), format!("{:?}", [gap]));
+        assert!(queue.take(1 << 20).gaps.is_empty());
+        queue.unsend();
+        assert_eq!(queue.take(1 << 20).gaps.len(), 1, "told again if that reply was lost");
+        queue.confirm();
+        assert!(!queue.has_news());
+    }
+
+    #[test]
+    fn p4_what_was_sent_and_dropped_is_a_gap_only_if_its_reply_was_lost() {
+        for lost in [false, true] {
+            let mut queue = filled(NARROW, 1..=3);
+            taken(&mut queue);
+            queue.push(frame("/a", 4), NARROW);
+            if lost {
+                queue.unsend();
+            } else {
+                queue.confirm();
+            }
+            let batch = queue.take(1 << 20);
+            assert_eq!(batch.gaps.len(), usize::from(lost));
+            assert_eq!(batch.frames.len(), if lost { 3 } else { 1 });
+        }
+    }
+
+    #[test]
+    fn p5_gaps_are_bounded_too_past_the_bound_all_channels_are_named() {
+        let mut queue = Queue::default();
+        let limits = QueueLimits { messages: 1, bytes: 1 << 20 };
+        let names: Vec<&'static str> =
+            (0..200).map(|n| &*Box::leak(format!("/c/{n}").into_boxed_str())).collect();
+        for (name, position) in names.into_iter().zip(1..) {
+            queue.push(frame(name, position), limits);
+        }
+        let gaps = queue.take(1 << 20).gaps;
+        assert_eq!(gaps.len(), GAP_CHANNELS_MAX);
+        let last = gaps.last().expect("gaps");
+        assert_eq!((&*last.channel, last.from, last.to), ("/**", 63, 199));
+    }
+
+    #[test]
+    fn p5_one_message_always_fits_an_empty_queue_and_an_empty_response() {
+        let mut queue = Queue::default();
+        let limits = QueueLimits { messages: 0, bytes: 1 };
+        assert_eq!(queue.push(frame("/a", 1), limits), 0);
+        assert_eq!(queue.take(1).frames.len(), 1);
+        assert_eq!(queue.push(frame("/a", 2), limits), 0, "the sent one goes for it");
+        assert_eq!(queue.len(), 1);
+    }
+
+    #[test]
+    fn a_response_takes_as_many_bytes_as_it_may_and_the_rest_stays() {
+        let mut queue = filled(WIDE, 1..=4);
+        let one = frame("/a", 1).text().len() + 1;
+        let first: Vec<_> = queue.take(one * 2).frames.iter().map(Frame::position).collect();
+        assert_eq!(first, [1, 2]);
+        assert!(queue.has_news());
+        queue.confirm();
+        assert_eq!(taken(&mut queue), [3, 4]);
+    }
+}

@@ -269,3 +269,89 @@ impl Session {
         self.hold.is_none().then(|| self.contact + idle_max)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session::new(Instant::now(), Instant::now())
+    }
+
+    fn connect(id: &str, alone: bool, timeout_ms: Option<u64>) -> ConnectRequest<'_> {
+        let advice = timeout_ms.map(|ms| ClientAdvice { timeout_ms: Some(ms), interval_ms: None });
+        ConnectRequest { id: Some(id), alone, advice }
+    }
+
+    /// Sends connects, each answered with one event, and says which of them found the last lost.
+    fn losses(connects: &[(&str, bool, Option<u64>)]) -> Vec<bool> {
+        let mut session = session();
+        let mut position = 0;
+        let mut next = |session: &mut Session| {
+            position += 1;
+            let channel =
+                weft_protocol::ChannelName::parse("/a", &weft_protocol::ChannelLimits::default());
+            let frame = Frame::new(channel.expect("a name"), "1", None, position, &Arc::default());
+            session.enqueue(frame, QueueLimits { messages: 100, bytes: 1 << 20 });
+        };
+        connects
+            .iter()
+            .map(|&(id, alone, timeout)| {
+                let resent = session.receive_connect(&connect(id, alone, timeout));
+                next(&mut session);
+                session.answer(Some(id), 1 << 20);
+                resent > 0
+            })
+            .collect()
+    }
+
+    #[test]
+    fn l12_a_lone_timeout_0_tells_of_a_loss_once_the_session_has_polled() {
+        let zero = Some(0);
+        let cometd = [("1", true, zero), ("2", true, zero), ("3", true, None), ("4", true, zero)];
+        assert_eq!(losses(&cometd), [false, false, false, true]);
+        let in_a_batch = [("1", true, None), ("2", true, None), ("3", false, zero)];
+        assert_eq!(losses(&in_a_batch), [false; 3]);
+        let half_a_second = [("1", true, None), ("2", true, Some(500))];
+        assert_eq!(losses(&half_a_second), [false; 2]);
+    }
+
+    #[test]
+    fn l12_t1_a_repeated_id_tells_of_a_loss_if_ids_differ_at_all() {
+        let faye = [("1", true, None), ("2", true, None), ("2", true, None), ("2", false, Some(0))];
+        assert_eq!(losses(&faye), [false, false, true, true]);
+        let constant = [("7", true, None), ("7", true, None), ("7", true, None)];
+        assert_eq!(losses(&constant), [false; 3]);
+        let of_long_ago = [("1", true, None), ("2", true, None), ("1", true, None)];
+        assert_eq!(losses(&of_long_ago), [false; 3]);
+    }
+
+    #[test]
+    fn l15_the_first_message_decides_what_is_asked_of_all() {
+        let (one, two) = (Some(BrowserId([1; 16])), Some(BrowserId([2; 16])));
+        let mut bound = session();
+        assert!(bound.admits(one, false));
+        assert!(!bound.admits(two, false) && !bound.admits(None, false) && bound.admits(one, true));
+        let mut free = session();
+        assert!(free.admits(None, false));
+        assert!(free.admits(one, false) && free.admits(None, false));
+        assert!(!session().admits(None, true));
+    }
+
+    #[test]
+    fn a_fight_is_more_than_five_replacements_in_ten_seconds() {
+        let now = Instant::now();
+        let mut session = session();
+        let replace = |session: &mut Session, after_ms: u64| {
+            session.hold = Some(Hold::new(now));
+            session.supersede(now + Duration::from_millis(after_ms)).map(|(_, why)| why)
+        };
+        for n in 0..5 {
+            assert_eq!(replace(&mut session, n * 100), Some(Release::Superseded));
+        }
+        assert_eq!(replace(&mut session, 600), Some(Release::Fought));
+        assert_eq!(replace(&mut session, 700), Some(Release::Fought));
+        assert_eq!(replace(&mut session, 30_000), Some(Release::Superseded));
+    }
+}

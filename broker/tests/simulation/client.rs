@@ -22,7 +22,6 @@ pub enum Kind {
 /// A request on its way.
 #[derive(Debug)]
 pub struct Flight {
-    pub request: Value,
     pub stage: Stage,
 }
 
@@ -47,7 +46,7 @@ pub struct Client {
     pub ledger: Ledger,
     pub flight: Option<Flight>,
     /// Held connects whose client is gone without the broker knowing.
-    pub zombies: Vec<Box<HeldConnect>>,
+    pub zombies: Vec<HeldConnect>,
     /// The last time the broker can have heard of the session.
     pub contact: Duration,
     pub not_before: Duration,

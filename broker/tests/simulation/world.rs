@@ -180,10 +180,14 @@ impl World {
         }
         self.broker.audit()?;
         let held = |stage: &Stage| matches!(stage, Stage::Held(held) if held.is_waiting());
-        let waiting: usize = self.clients.iter().map(|client| {
-            let flight = client.flight.as_ref().is_some_and(|flight| held(&flight.stage));
-            usize::from(flight) + client.zombies.iter().filter(|z| z.is_waiting()).count()
-        }).sum();
+        let waiting: usize = self
+            .clients
+            .iter()
+            .map(|client| {
+                let flight = client.flight.as_ref().is_some_and(|flight| held(&flight.stage));
+                usize::from(flight) + client.zombies.iter().filter(|z| z.is_waiting()).count()
+            })
+            .sum();
         let counted = self.broker.census().held;
         if counted == waiting { Ok(()) } else { Err(format!("{counted} held, {waiting} waiting")) }
     }
@@ -262,7 +266,7 @@ impl World {
         };
         let client = &mut self.clients[who];
         match &client.flight {
-            Some(Flight { stage: Stage::Failed, .. }) => client.fail(),
+            Some(Flight { stage: Stage::Failed }) => client.fail(),
             Some(_) => return Ok(()),
             None => {}
         }
@@ -272,7 +276,7 @@ impl World {
         let request = client.next_request(PATTERNS[who % PATTERNS.len()], extra);
         if self.faults && self.chance.percent(4) {
             self.note(|| format!("client {who} sends into the void {request}"));
-            self.clients[who].flight = Some(Flight { request, stage: Stage::Failed });
+            self.clients[who].flight = Some(Flight { stage: Stage::Failed });
             return Ok(());
         }
         self.send(who, request)
@@ -282,8 +286,7 @@ impl World {
         self.note(|| format!("client {who} sends {request}"));
         let client = &mut self.clients[who];
         let silent = self.clock.elapsed().saturating_sub(client.contact);
-        let caller =
-            Caller { browser: client.browser, transport: ConnectionType::LongPolling };
+        let caller = Caller { browser: client.browser, transport: ConnectionType::LongPolling };
         let text = request.to_string();
         let body = Body::post(text.as_bytes()).map_err(|error| error.to_string())?;
         let exchanged = self.exchange.handle(caller, &body).map_err(|error| error.to_string())?;
@@ -297,7 +300,7 @@ impl World {
                 Stage::Answered(answer, messages)
             }
         };
-        self.clients[who].flight = Some(Flight { request, stage });
+        self.clients[who].flight = Some(Flight { stage });
         Ok(())
     }
 
@@ -353,7 +356,7 @@ impl World {
             Stage::Answered(answer, messages) => match luck {
                 0..8 if self.faults => {
                     self.lose(who, &messages);
-                    self.clients[who].flight = Some(Flight { stage: Stage::Failed, ..flight });
+                    self.clients[who].flight = Some(Flight { stage: Stage::Failed });
                 }
                 8..12 if self.faults => {
                     self.note(|| format!("client {who}'s answer cannot be written"));
@@ -361,7 +364,7 @@ impl World {
                         session.write_failed(reply_no);
                     }
                     self.clients[who].ledger.repeat_ok = true;
-                    self.clients[who].flight = Some(Flight { stage: Stage::Failed, ..flight });
+                    self.clients[who].flight = Some(Flight { stage: Stage::Failed });
                 }
                 _ => return self.read(who, &messages),
             },
@@ -369,15 +372,15 @@ impl World {
                 self.note(|| format!("client {who}'s socket closes"));
                 self.tally.cut_seen += 1;
                 drop(held);
-                self.clients[who].flight = Some(Flight { stage: Stage::Failed, ..flight });
+                self.clients[who].flight = Some(Flight { stage: Stage::Failed });
             }
             Stage::Held(held) if self.faults && luck < 14 => {
                 self.note(|| format!("client {who}'s socket dies unseen"));
                 self.tally.cut_unseen += 1;
-                self.clients[who].zombies.push(held);
-                self.clients[who].flight = Some(Flight { stage: Stage::Failed, ..flight });
+                self.clients[who].zombies.push(*held);
+                self.clients[who].flight = Some(Flight { stage: Stage::Failed });
             }
-            stage => self.clients[who].flight = Some(Flight { stage, ..flight }),
+            stage => self.clients[who].flight = Some(Flight { stage }),
         }
         Ok(())
     }
@@ -463,8 +466,7 @@ impl World {
         self.pass(ALIVE * 3);
         self.tend()?;
         let census = self.broker.census();
-        if census != weft_broker::core::broker::Census::default() || self.broker.frame_bytes() > 0
-        {
+        if census != weft_broker::core::broker::Census::default() || self.broker.frame_bytes() > 0 {
             return Err(format!("left behind: {census:?}, {} bytes", self.broker.frame_bytes()));
         }
         if self.broker.browsers_known() > 0 {

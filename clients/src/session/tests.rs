@@ -3,6 +3,7 @@
 use serde_json::{Value, json, value::to_raw_value};
 
 use super::*;
+use crate::wire::Incoming;
 
 mod link;
 mod messages;
@@ -88,15 +89,15 @@ impl World {
 
     fn shake(&mut self) {
         assert_eq!(self.message(Lane::Link)["channel"], "/meta/handshake");
-        self.answer(Lane::Link, &handshake("c1", normal()));
+        self.answer(Lane::Link, &handshake("c1", &normal()));
     }
 
     fn succeed(&mut self, lane: Lane) {
-        self.answer(lane, &json!([connect(normal())]));
+        self.answer(lane, &json!([connect(&normal())]));
     }
 
     /// Answers a connect with this advice.
-    fn advise(&mut self, advice: Value) {
+    fn advise(&mut self, advice: &Value) {
         self.answer(Lane::Link, &json!([connect(advice)]));
     }
 
@@ -121,14 +122,14 @@ fn normal() -> Value {
     json!({ "reconnect": "retry", "interval": 0, "timeout": 30_000 })
 }
 
-fn handshake(client_id: &str, advice: Value) -> Value {
+fn handshake(client_id: &str, advice: &Value) -> Value {
     json!([{
         "channel": "/meta/handshake", "successful": true, "version": "1.0", "clientId": client_id,
         "supportedConnectionTypes": ["callback-polling", "long-polling"], "advice": advice,
     }])
 }
 
-fn connect(advice: Value) -> Value {
+fn connect(advice: &Value) -> Value {
     json!({ "channel": "/meta/connect", "successful": true, "advice": advice })
 }
 

@@ -8,7 +8,7 @@ fn a14_unconnected_connecting_by_a_handshake_connected_by_a_connect_reply() {
     assert_eq!(world.session.state, State::Unconnected);
     world.take(Lane::Link);
     assert_eq!(world.session.state, State::Connecting);
-    world.answer(Lane::Link, &handshake("c1", normal()));
+    world.answer(Lane::Link, &handshake("c1", &normal()));
     assert_eq!(world.session.state, State::Connecting);
     world.take(Lane::Link);
     world.succeed(Lane::Link);
@@ -84,7 +84,7 @@ fn r3_d1_the_next_connect_goes_at_once_when_the_interval_is_zero() {
 fn d7_e13_the_next_connect_waits_for_the_interval() {
     let mut world = World::up();
     world.pass(5_000);
-    world.advise(json!({ "reconnect": "retry", "interval": 1_000 }));
+    world.advise(&json!({ "reconnect": "retry", "interval": 1_000 }));
     assert_eq!(world.sends(Lane::Link), None);
     world.pass(999);
     assert_eq!(world.sends(Lane::Link), None);
@@ -95,7 +95,7 @@ fn d7_e13_the_next_connect_waits_for_the_interval() {
 #[test]
 fn d7_a_negative_interval_is_the_end() {
     let mut world = World::up();
-    world.advise(json!({ "reconnect": "retry", "interval": -1 }));
+    world.advise(&json!({ "reconnect": "retry", "interval": -1 }));
     assert!(matches!(world.session.over(), Some(ClientError::GaveUp(_))));
 }
 
@@ -133,7 +133,7 @@ fn d3_none_is_the_end_and_the_application_is_told() {
 #[test]
 fn d4_an_unknown_word_is_the_end() {
     let mut world = World::up();
-    world.advise(json!({ "reconnect": "x" }));
+    world.advise(&json!({ "reconnect": "x" }));
     assert!(world.session.over().is_some());
 }
 
@@ -161,7 +161,7 @@ fn d8_failures_without_advice_wait_ever_longer_and_by_chance() {
 #[test]
 fn d8_the_wait_comes_on_top_of_the_interval() {
     let mut world = World::up();
-    world.advise(json!({ "interval": 2_000 }));
+    world.advise(&json!({ "interval": 2_000 }));
     world.pass(2_000);
     world.take(Lane::Link);
     world.fail(Lane::Link);
@@ -185,7 +185,7 @@ fn after_a_break_the_connect_asks_for_an_answer_at_once() {
 #[test]
 fn d9_several_clients_in_one_browser_are_told_to_the_application() {
     let mut world = World::up();
-    world.advise(json!({ "interval": 2_000, "multiple-clients": true }));
+    world.advise(&json!({ "interval": 2_000, "multiple-clients": true }));
     assert!(matches!(
         world.events.last(),
         Some(Event::State { state: State::Connected, multiple_clients: true, .. })

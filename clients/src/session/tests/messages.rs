@@ -68,7 +68,7 @@ fn r9_ids_strictly_increase_over_both_lanes_and_all_sessions() {
     for round in 0..3 {
         world.pass(30_000);
         note(world.take(Lane::Link));
-        world.answer(Lane::Link, &handshake(&format!("c{round}"), normal()));
+        world.answer(Lane::Link, &handshake(&format!("c{round}"), &normal()));
         publish(&mut world, 1);
         publish(&mut world, 2);
         note(world.take(Lane::Messages));
@@ -93,7 +93,7 @@ fn a11_a_new_session_has_every_subscription_again_before_anything_else() {
     assert_eq!(world.sends(Lane::Messages), None, "not before there is a session");
     world.pass(1_000);
     world.take(Lane::Link);
-    world.answer(Lane::Link, &handshake("c2", normal()));
+    world.answer(Lane::Link, &handshake("c2", &normal()));
     let sent = world.take(Lane::Messages);
     let mut names: Vec<_> = sent[..2].iter().map(|m| m["subscription"].clone()).collect();
     names.sort_by_key(Value::to_string);
@@ -119,7 +119,7 @@ fn a11_what_met_no_session_goes_again_under_the_next_but_only_once() {
         assert_eq!(world.session.state, State::Unconnected);
         world.pass(2_000);
         assert_eq!(world.message(Lane::Link)["channel"], "/meta/handshake");
-        world.answer(Lane::Link, &handshake(client_id, normal()));
+        world.answer(Lane::Link, &handshake(client_id, &normal()));
     }
     assert!(matches!(world.done[..], [(done, Err(ClientError::Refused(_)))] if done == ticket));
 }
@@ -132,7 +132,7 @@ fn an_answer_to_an_older_session_does_not_end_the_newer() {
     world.answer(Lane::Link, &json!([gone("/meta/connect", &json!("3"))]));
     world.pass(1_000);
     world.take(Lane::Link);
-    world.answer(Lane::Link, &handshake("c2", normal()));
+    world.answer(Lane::Link, &handshake("c2", &normal()));
     world.answer(Lane::Messages, &json!([gone("/a", &sent["id"])]));
     assert_eq!(world.message(Lane::Link)["clientId"], "c2");
     assert_eq!(world.message(Lane::Messages)["clientId"], "c2");
@@ -185,7 +185,7 @@ fn a14_disconnect_goes_behind_what_waits_and_is_unconnected_when_sent() {
     let sent = world.take(Lane::Messages);
     assert_eq!(sent[1]["channel"], "/meta/disconnect");
     assert_eq!(world.session.state, State::Unconnected);
-    world.answer(Lane::Link, &json!([connect(json!({ "reconnect": "none" }))]));
+    world.answer(Lane::Link, &json!([connect(&json!({ "reconnect": "none" }))]));
     assert_eq!(world.session.over(), None, "the goodbye is still under way");
     world.answer(Lane::Messages, &json!([reply(&sent[0]), reply(&sent[1])]));
     assert_eq!(world.done, [(ticket, Ok(()))]);
