@@ -33,7 +33,8 @@ impl Setup {
         self
     }
 
-    /// An environment variable. No other `WEFT_…` variable reaches the broker.
+    /// An environment variable. No other `WEFT_…` variable reaches the broker, but for
+    /// `WEFT_DEMO_ENABLED=false`, which this may override.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -305,6 +306,8 @@ fn command(setup: &Setup, directory: &Path, at: Option<Addresses>) -> Command {
         let Addresses { listen, admin } = at.unwrap_or(Addresses { listen: free, admin: free });
         command.args([format!("--listen={listen}"), format!("--admin={admin}")]);
         command.arg("--data").arg(directory.join("data"));
+        // The demo publishes for whoever subscribes to `/**`.
+        command.env("WEFT_DEMO_ENABLED", "false");
     }
     command.args(&setup.arguments).envs(setup.environment.iter().cloned());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -58,6 +58,13 @@ impl Request {
         self
     }
 
+    /// Sets the method.
+    #[must_use]
+    pub fn method(mut self, method: &str) -> Self {
+        method.clone_into(&mut self.method);
+        self
+    }
+
     /// Sets the version, such as `HTTP/1.0`.
     #[must_use]
     pub fn version(mut self, version: &'static str) -> Self {
