@@ -162,7 +162,8 @@ pub struct Limits {
     /// queue. Default 4MiB.
     pub queue_bytes: ByteSize,
     /// Bytes that wait for all sessions, no less than `queue_bytes`; a message that waits for many
-    /// counts for each. Default 256MiB.
+    /// counts once. Past it slow sessions keep their newest message only; past five quarters of it
+    /// publishing is refused. Default 256MiB.
     pub queue_bytes_total: ByteSize,
     /// The size, in bytes, from which a response takes no further event; one always fits. Default
     /// 1MiB: batches stay cheap, and a slow reader gets something now and then.

@@ -8,17 +8,22 @@ use super::held::Release;
 use super::queue::Queue;
 use super::session::{End, SessionHandle};
 
+/// How many sessions are looked at before others get their turn: a flood of handshakes expires all
+/// at once.
+const AT_A_TIME: usize = 1_000;
+
 impl Broker {
     /// The client says goodbye: its state goes and its held connect is released (E18).
     pub fn disconnect(&self, session: &Arc<SessionHandle>) {
         self.end(session, End::Disconnected);
     }
 
-    /// Ends the sessions that are due and arms those that turn out to live. Returns when to come
-    /// again; `None` when no session is left.
+    /// Ends the sessions that are due, a bounded number at a time, and arms those that turn out to
+    /// live. Returns when to come again; `None` when no session is left.
     pub fn expire(&self) -> Option<Instant> {
         let now = self.clock.now();
-        while let Some((at, session)) = self.deadlines.pop_due(now) {
+        for _ in 0..AT_A_TIME {
+            let Some((at, session)) = self.deadlines.pop_due(now) else { break };
             let mut state = session.state.lock();
             // Ended or armed anew between the pop and the lock: its new entry is what counts.
             if state.ended.is_some() || state.armed != at {

@@ -70,11 +70,18 @@ impl Endpoint {
         if self.callback_polling { "GET, POST, OPTIONS" } else { "POST, OPTIONS" }
     }
 
+    /// 403 if the `Host` asked for may not be asked of this listener (DNS rebinding).
+    #[must_use]
+    pub fn refuse_host(&self, headers: &HeaderMap) -> Option<Response<Bytes>> {
+        let text = "this Host is not served here; name it in `origins` if it should be";
+        let ours = self.origins.host_is_ours(headers);
+        (!ours).then(|| headers::text(StatusCode::FORBIDDEN, text))
+    }
+
     /// What is answered without a look at the body: strangers' origins, and preflights.
     fn refuse(&self, head: &Head) -> Option<Response<Bytes>> {
-        if !self.origins.host_is_ours(&head.headers) {
-            let text = "this Host is not served here; name it in `origins` if it should be";
-            return Some(headers::text(StatusCode::FORBIDDEN, text));
+        if let Some(refusal) = self.refuse_host(&head.headers) {
+            return Some(refusal);
         }
         match self.origins.judge(&head.headers) {
             Verdict::Foreign => {

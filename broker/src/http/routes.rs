@@ -29,6 +29,7 @@ pub struct Site {
 #[must_use]
 pub fn public(site: Site) -> Routes {
     let Site { endpoint, mounts, demo } = site;
+    let guard = Arc::clone(&endpoint);
     let bayeux = mounted(mounts)
         .and(warp::method())
         .and(query())
@@ -40,9 +41,12 @@ pub fn public(site: Site) -> Routes {
             let head = Head { method, query, headers, peer };
             async move { reply(endpoint.handle(head, body).await) }
         });
-    let pages = warp::method()
-        .and(warp::path::full())
-        .map(move |method, path: FullPath| reply(page(&method, path.as_str(), demo)));
+    let pages = warp::method().and(warp::path::full()).and(warp::header::headers_cloned()).map(
+        move |method, path: FullPath, headers: HeaderMap| {
+            let refusal = guard.refuse_host(&headers);
+            reply(refusal.unwrap_or_else(|| page(&method, path.as_str(), demo)))
+        },
+    );
     bayeux.or(pages).unify().boxed()
 }
 

@@ -279,10 +279,10 @@ impl World {
             self.clients[who].flight = Some(Flight { stage: Stage::Failed });
             return Ok(());
         }
-        self.send(who, request)
+        self.send(who, &request)
     }
 
-    fn send(&mut self, who: usize, request: Value) -> Result<(), String> {
+    fn send(&mut self, who: usize, request: &Value) -> Result<(), String> {
         self.note(|| format!("client {who} sends {request}"));
         let client = &mut self.clients[who];
         let silent = self.clock.elapsed().saturating_sub(client.contact);
@@ -290,7 +290,7 @@ impl World {
         let text = request.to_string();
         let body = Body::post(text.as_bytes()).map_err(|error| error.to_string())?;
         let exchanged = self.exchange.handle(caller, &body).map_err(|error| error.to_string())?;
-        self.arrived(who, &request);
+        self.arrived(who, request);
         self.book();
         let stage = match exchanged {
             Exchanged::Hold(held) => Stage::Held(Box::new(held)),
@@ -411,7 +411,7 @@ impl World {
             return Ok(());
         }
         let request = client.meta("/meta/disconnect");
-        self.send(who, request)
+        self.send(who, &request)
     }
 
     fn pass(&mut self, by: Duration) {
