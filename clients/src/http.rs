@@ -2,7 +2,7 @@
 //! pipelined: a lane sends its next request when it has the whole answer of the last (checklist
 //! A10, R22).
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -81,7 +81,7 @@ impl Server {
             .map_err(|_| "the server cannot be reached in time".to_owned())?
             .map_err(|error| format!("the server cannot be reached: {error}"))?;
         let (sender, connection) =
-            handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+            handshake(TokioIo::new(stream)).await.map_err(|error| with_cause(&error))?;
         // It ends with the sender, or when the server closes; the sender tells of errors.
         tokio::spawn(connection);
         Ok(sender)
@@ -150,15 +150,20 @@ impl Connection {
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
-                    None => return Err(error.into_error().to_string()),
+                    None => return Err(with_cause(&error.into_error())),
                 },
             }
         }
         let mut sender = self.server.connect().await?;
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let response = sender.send_request(request).await.map_err(|error| with_cause(&error))?;
         self.sender = Some(sender);
         Ok(response)
     }
+}
+
+/// The error's text and that of its cause, which says more.
+fn with_cause(error: &hyper::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 #[cfg(test)]
