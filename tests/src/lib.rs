@@ -12,4 +12,5 @@ pub mod held;
 pub mod http;
 pub mod jsonp;
 pub mod process;
+pub mod siege;
 pub mod wait;
