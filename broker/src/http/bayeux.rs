@@ -55,13 +55,17 @@ impl Endpoint {
         if let Some(refusal) = self.refuse(&head) {
             return refusal;
         }
+        let origin = match self.origins.judge(&head.headers) {
+            Verdict::Allowed(origin) => Some(origin.clone()),
+            Verdict::None | Verdict::Foreign => None,
+        };
         let mut response = match head.method {
-            Method::POST => self.post(&head, body).await,
-            Method::GET if self.callback_polling => self.get(&head).await,
+            Method::POST => self.post(head, body).await,
+            Method::GET if self.callback_polling => self.get(head).await,
             _ => headers::method_not_allowed(self.methods()),
         };
-        if let Verdict::Allowed(origin) = self.origins.judge(&head.headers) {
-            headers::allow_origin(&mut response, origin);
+        if let Some(origin) = origin {
+            headers::allow_origin(&mut response, &origin);
         }
         response
     }
@@ -98,7 +102,7 @@ impl Endpoint {
         }
     }
 
-    async fn post<S, B, E>(&self, head: &Head, body: S) -> Response<Bytes>
+    async fn post<S, B, E>(&self, head: Head, body: S) -> Response<Bytes>
     where
         S: Stream<Item = Result<B, E>>,
         B: Buf,
@@ -107,23 +111,24 @@ impl Endpoint {
             Ok(body) => body,
             Err(failure) => return fail(failure),
         };
-        let caller = self.caller(head, ConnectionType::LongPolling);
+        let (caller, peer) = self.caller(head, ConnectionType::LongPolling);
         match long_polling::post(&self.exchange, caller, body).await {
-            Ok(answer) => self.answer(head, caller, answer, headers::JSON),
+            Ok(answer) => self.answer(&peer, caller, answer, headers::JSON),
             Err(error) => headers::text(status(error.status()), &error.to_string()),
         }
     }
 
-    async fn get(&self, head: &Head) -> Response<Bytes> {
+    async fn get(&self, mut head: Head) -> Response<Bytes> {
         if !self.origins.script_is_welcome(&head.headers, head.peer.address.ip()) {
             let text = "scripts of this page may not load from here; \
                         name its origin in `origins` if they should";
             return headers::text(StatusCode::FORBIDDEN, text);
         }
-        let caller = self.caller(head, ConnectionType::CallbackPolling);
-        match callback_polling::get(&self.exchange, caller, &head.query).await {
+        let query = std::mem::take(&mut head.query);
+        let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling);
+        match callback_polling::get(&self.exchange, caller, query).await {
             Ok(answer) => {
-                let mut response = self.answer(head, caller, answer, headers::SCRIPT);
+                let mut response = self.answer(&peer, caller, answer, headers::SCRIPT);
                 headers::as_download(&mut response);
                 response
             }
@@ -131,19 +136,21 @@ impl Endpoint {
         }
     }
 
-    fn caller(&self, head: &Head, transport: ConnectionType) -> Caller {
-        Caller { browser: self.cookies.browser(&head.headers), transport }
+    /// Who asks. The rest of the head is dropped here, before anything is held.
+    fn caller(&self, head: Head, transport: ConnectionType) -> (Caller, Arc<Peer>) {
+        let browser = self.cookies.browser(&head.headers);
+        (Caller { browser, transport }, head.peer)
     }
 
     fn answer(
         &self,
-        head: &Head,
+        peer: &Peer,
         caller: Caller,
         answer: Answer,
         kind: HeaderValue,
     ) -> Response<Bytes> {
         if let Some((session, reply_no)) = answer.carries {
-            head.peer.carries(session, reply_no);
+            peer.carries(session, reply_no);
         }
         let mut response = headers::response(StatusCode::OK, kind, answer.text);
         if answer.handshaken

@@ -48,21 +48,26 @@ impl CallbackError {
 pub async fn get(
     exchange: &Exchange,
     caller: Caller,
-    query: &str,
+    query: String,
 ) -> Result<Answer, CallbackError> {
-    let CallbackQuery { callbacks, messages } =
-        callback_query(query).map_err(CallbackError::Unreadable)?;
-    let name = match callbacks.as_slice() {
-        [] => CallbackName::DEFAULT,
-        [one] => CallbackName::parse(one).map_err(|_| CallbackError::BadCallback)?,
-        _ => return Err(CallbackError::BadCallback),
+    let CallbackQuery { mut callbacks, messages } =
+        callback_query(&query).map_err(CallbackError::Unreadable)?;
+    drop(query);
+    if callbacks.len() > 1 {
+        return Err(CallbackError::BadCallback);
+    }
+    let callback = callbacks.pop();
+    let name = match callback.as_deref() {
+        None => CallbackName::DEFAULT,
+        Some(name) => CallbackName::parse(name).map_err(|_| CallbackError::BadCallback)?,
     };
     if messages.is_empty() {
         return Err(CallbackError::NoMessage);
     }
-    let body = Body::values(messages).map_err(CallbackError::Unreadable)?;
-    let mut answer =
-        super::exchange(exchange, caller, &body).await.map_err(CallbackError::Unreadable)?;
+    let exchanged = Body::values(messages)
+        .and_then(|body| exchange.handle(caller, &body))
+        .map_err(CallbackError::Unreadable)?;
+    let mut answer = super::settle(exchanged).await;
     answer.text = wrap(name, &answer.text);
     Ok(answer)
 }

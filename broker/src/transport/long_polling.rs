@@ -9,6 +9,7 @@ use crate::exchange::{Answer, Caller, Exchange};
 /// # Errors
 /// When the body cannot be read as messages.
 pub async fn post(exchange: &Exchange, caller: Caller, body: Vec<u8>) -> Result<Answer, BodyError> {
-    let read = Body::post(&body)?;
-    super::exchange(exchange, caller, &read).await
+    let exchanged = exchange.handle(caller, &Body::post(&body)?)?;
+    drop(body);
+    Ok(super::settle(exchanged).await)
 }

@@ -4,21 +4,14 @@
 pub mod callback_polling;
 pub mod long_polling;
 
-use weft_protocol::{Body, BodyError};
+use crate::exchange::{Answer, Exchanged};
 
-use crate::exchange::{Answer, Caller, Exchange, Exchanged};
-
-/// Hands a request over and waits for its answer. Dropping the future means: the client went away.
-///
-/// # Errors
-/// When the request as a whole cannot be read.
-async fn exchange(
-    exchange: &Exchange,
-    caller: Caller,
-    body: &Body<'_>,
-) -> Result<Answer, BodyError> {
-    match exchange.handle(caller, body)? {
-        Exchanged::Answer(answer) => Ok(answer),
-        Exchanged::Hold(held) => Ok(held.wait().await),
+/// Waits for the answer to a request that was handed over; by then the request itself is gone, so
+/// that a held connect is little more than its session. Dropping the future means: the client went
+/// away.
+async fn settle(exchanged: Exchanged) -> Answer {
+    match exchanged {
+        Exchanged::Answer(answer) => answer,
+        Exchanged::Hold(held) => held.wait().await,
     }
 }
