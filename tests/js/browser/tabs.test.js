@@ -35,7 +35,7 @@ for (const [library, count] of [['cometd', 2], ['faye', 2], ['weft', 2], ['comet
     await eventually('all but one have been told', demoted);
 
     // Nothing happens, so nobody asks more often than advised.
-    const quiet = 3 * INTERVAL;
+    const quiet = 2 * INTERVAL;
     const since = Date.now();
     await pause(quiet);
     const rates = tabs.map((tab) => connectsSince(tab, since));
