@@ -43,8 +43,9 @@ function showPrice({ data }) {
 
   row.price.textContent = price.toFixed(2);
   flash(row.price, Math.sign(price - before));
-  row.change.textContent = `${change < 0 ? '▼' : '▲'} ${Math.abs(change).toFixed(2)}`;
-  row.change.className = `number change ${change < 0 ? 'down' : 'up'}`;
+  const [mark, direction] = { '-1': ['▼', 'down'], 0: ['', ''], 1: ['▲', 'up'] }[Math.sign(change)];
+  row.change.textContent = `${mark} ${Math.abs(change).toFixed(2)}`;
+  row.change.className = `number change ${direction}`;
   row.line.setAttribute('points', line(row.points));
 }
 
@@ -121,7 +122,6 @@ element('chat').addEventListener('submit', async (event) => {
 });
 
 element('from').value = `guest ${Math.floor(Math.random() * 900) + 100}`;
-element('origin').textContent = location.origin;
 
 const problem = (error) => {
   element('problem').textContent = error.message;
