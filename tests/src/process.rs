@@ -37,3 +37,10 @@ pub fn processor_time(pid: u32) -> Duration {
     let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
     Duration::from_millis(ticks * 10)
 }
+
+/// Lets this process, the tests', open as many sockets as the system allows it.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
