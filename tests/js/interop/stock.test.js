@@ -151,3 +151,23 @@ test('R38: with its WebSocket on, each stock client falls back to long-polling',
     assert.ok(!reply.supportedConnectionTypes.includes('websocket'));
   }
 });
+
+test('R2: stopped by SIGTERM, the broker answers held polls and ends well; clients go on with the next', BOUND, async (t) => {
+  const broker = await Broker.start(t);
+  const peers = [];
+  for (const library of ['cometd', 'faye', 'weft']) {
+    const peer = await NodePeer.start(t, library, broker.url, LP);
+    await peer.subscribe('/live');
+    peers.push(peer);
+  }
+  const all = async () => (await broker.metric('weft_held_connects')) === peers.length;
+  await eventually('all wait', all);
+  const began = Date.now();
+  await broker.stop();
+  assert.ok(Date.now() - began < 5000, 'no poll kept it');
+  await broker.restart();
+  const listen = async () => (await broker.metric('weft_subscriptions')) === peers.length;
+  await eventually('all have subscribed again', listen, 30_000);
+  await peers[0].publish('/live', 1);
+  for (const peer of peers) await peer.receives(1);
+});
