@@ -12,5 +12,6 @@ pub mod held;
 pub mod http;
 pub mod jsonp;
 pub mod process;
+pub mod replies;
 pub mod siege;
 pub mod wait;

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use weft_tests::bayeux::{Client, data, ok};
 use weft_tests::broker::Broker;
+use weft_tests::wait::{PATIENCE, until};
 
 /// A session that has polled as stock clients do: its connects had different ids, and one came
 /// without `timeout:0`. Its last reply carried the event `1`.
@@ -230,9 +231,48 @@ fn l12_a_reply_that_was_lost_whole_comes_again_as_faye_asks_for_it() {
 fn l12_with_events_on_any_reply_those_wait_for_proof_as_well() {
     let broker = Broker::with("deliver_on_any_reply = true\n");
     let mut client = Client::subscribed(&broker, "/a");
-    ok(&Client::connected(&broker).publish("/warm", 0));
-    let _ = client.connect_with(json!({"advice": {"timeout": 50}}));
-    let publish = client.message("/a", json!({"data": 1}));
-    assert_eq!(client.send(&json!([publish])).len(), 2);
-    assert_eq!(data(client.connect_with(at_once())), [json!(1)]);
+    for n in 1..=2 {
+        let publish = client.message("/a", json!({"data": n}));
+        assert_eq!(client.send(&json!([publish])).len(), 2);
+    }
+    assert_eq!(data(client.connect_with(at_once())), [json!(1), json!(2)]);
+}
+
+#[test]
+fn l11_l12_nothing_is_lost_or_out_of_order_while_sockets_die() {
+    const COUNT: u64 = 400;
+    let broker = Broker::start();
+    let mut client = Client::subscribed(&broker, "/a");
+    let mut next = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut publisher = Client::connected(&broker);
+            for n in 0..COUNT {
+                ok(&publisher.publish("/a", n));
+            }
+        });
+        let mut after_failure = false;
+        for round in 0_u64.. {
+            let fields = if after_failure { at_once() } else { json!({}) };
+            let mut held = client.start_connect_with(fields);
+            after_failure = round % 3 == 1;
+            if after_failure {
+                // Once the broker has seen it: a reply is lost, or a held connect cut.
+                until("a connect that was seen", PATIENCE, || {
+                    let answered = !held.is_waiting_for(std::time::Duration::from_millis(1));
+                    (answered || broker.metric("weft_held_connects") == 1.0).then_some(())
+                });
+                held.abort();
+                continue;
+            }
+            for value in data(held.answer()) {
+                let n = value.as_u64().unwrap();
+                assert!(n <= next, "{next} was lost, {n} came");
+                next = next.max(n + 1);
+            }
+            if next == COUNT {
+                break;
+            }
+        }
+    });
 }

@@ -256,3 +256,22 @@ fn a11_several_handshakes_make_several_sessions_that_live_side_by_side() {
     client.client_id = first;
     assert_eq!(data(client.peek()), [json!(1)]);
 }
+
+#[test]
+fn c9_client_ids_and_cookies_are_never_logged() {
+    let broker = Broker::with("[log]\nlevel = \"trace\"\n");
+    let mut client = Client::subscribed(&broker, "/a");
+    client.held_connect().abort();
+    ok(&client.publish("/a", 1));
+    assert_eq!(client.call(&[json!([{"channel": "/a", "clientId": client.client_id}])]).len(), 1);
+    client.path = format!("/bayeux/{}", client.client_id);
+    assert_eq!(data(client.peek()), [json!(1)]);
+    ok(&client.disconnect());
+    assert_eq!(broker.terminate(), Some(0));
+    let log = broker.log();
+    assert!(log.contains("listening"));
+    let cookie = client.cookie.unwrap();
+    for secret in [client.client_id.as_str(), cookie.split_once('=').unwrap().1] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
