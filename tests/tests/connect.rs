@@ -27,7 +27,7 @@ fn x4_e15_the_first_connect_is_answered_at_once() {
 }
 
 #[test]
-fn e16_i1_r2_r13_a_later_connect_is_held_to_the_timeout_and_answered_with_200() {
+fn a8_e15_e16_i1_r2_r13_a_later_connect_is_held_to_the_timeout_and_answered_with_200() {
     let broker = Broker::with("[sessions]\ntimeout = \"700ms\"\n");
     let mut client = Client::connected(&broker);
     let start = now();

@@ -14,7 +14,7 @@ fn handshake(client: &mut Client<'_>, fields: &Value) -> Value {
 }
 
 #[test]
-fn e5_e6_c4_d5_a_success_names_session_versions_types_and_advice() {
+fn e5_e6_c4_c5_c14_d5_i6_a_success_names_session_versions_types_and_advice() {
     let broker = Broker::with("[sessions]\ntimeout = \"7s\"\ninterval = \"250ms\"\n");
     let mut client = Client::new(&broker);
     let reply = client.handshake();
@@ -136,7 +136,7 @@ fn e7_one_type_in_common_is_enough() {
 }
 
 #[test]
-fn l1_e2_missing_or_odd_versions_and_missing_types_are_accepted() {
+fn l1_b9_e2_missing_or_odd_versions_and_missing_types_are_accepted() {
     let broker = Broker::start();
     let mut client = Client::new(&broker);
     let oddities = [

@@ -29,7 +29,7 @@ fn event_of(client: &mut Client<'_>, fields: &str) -> String {
 }
 
 #[test]
-fn f4_c14_the_reply_has_channel_id_and_success_and_nothing_more() {
+fn f3_f4_c14_the_reply_has_channel_id_and_success_and_nothing_more() {
     let broker = Broker::start();
     let mut client = Client::subscribed(&broker, "/a");
     let fields = json!({"data": 1, "ext": {"x": 1}, "advice": {}, "subscription": "/b", "x": 1});
@@ -84,7 +84,7 @@ fn b4_c1_channels_that_are_none_are_refused() {
 }
 
 #[test]
-fn g1_a_service_without_a_handler_is_told_at_once_and_reaches_nobody() {
+fn g1_g4_a_service_without_a_handler_is_told_at_once_and_reaches_nobody() {
     let broker = Broker::start();
     let mut listener = Client::connected(&broker);
     ok(&listener.subscribe(json!(["/service/foo", "/service/**", "/**"])));
@@ -186,7 +186,7 @@ fn l17_a_publisher_gets_its_own_event() {
 }
 
 #[test]
-fn a13_l13_without_a_session_every_message_is_answered_402() {
+fn a12_a13_c8_l13_without_a_session_every_message_is_answered_402() {
     let broker = Broker::start();
     let mut listener = Client::subscribed(&broker, "/a");
     let handshake = json!({"reconnect": "handshake", "interval": 0, "timeout": 30_000});
@@ -268,7 +268,7 @@ fn l15_another_client_id_in_the_same_request_is_a_stranger() {
 }
 
 #[test]
-fn c12_b2_every_error_keeps_to_the_grammar() {
+fn b2_c12_c13_every_error_keeps_to_the_grammar() {
     let broker = Broker::start();
     let mut client = Client::connected(&broker);
     let nasty = ["/a:b", "/a\"b", "/ü", "/meta/x", "/meta/a.b", "/service/x", "/a,b", "/**", "\n"];

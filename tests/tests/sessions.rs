@@ -11,7 +11,7 @@ use weft_tests::wait::now;
 const ENDED: &str = "weft_sessions_ended_total";
 
 #[test]
-fn e17_a_session_that_never_connects_expires() {
+fn e17_e20_a_session_that_never_connects_expires() {
     let broker = Broker::with("[sessions]\nmax_interval = \"400ms\"\n");
     let start = now();
     let mut client = Client::handshaken(&broker);

@@ -150,7 +150,7 @@ fn f4_wire_of_publishing() {
 }
 
 #[test]
-fn e11_wire_of_a_whole_batch() {
+fn e11_e23_f1_wire_of_a_whole_batch() {
     let broker = Broker::start();
     check(
         &mut Client::connected(&broker),
