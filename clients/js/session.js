@@ -46,7 +46,8 @@ export class Session {
     const session = this;
     this.#outbox = new Outbox(io, this.#options, {
       get ready() {
-        return session.#clientId !== null && session.#state !== 'unconnected';
+        if (session.#clientId === null) return false;
+        return session.#closing || session.#state !== 'unconnected';
       },
       get clientId() {
         return session.#clientId;
@@ -95,6 +96,7 @@ export class Session {
     if (this.#clientId && this.#state !== 'unconnected') {
       this.#closing = true;
       this.#cancelLink();
+      this.#become('unconnected', 'disconnected');
       await this.#command({ channel: '/meta/disconnect' }).catch(() => {});
     }
     this.#subscriptions.clear();

@@ -13,6 +13,7 @@ test('subscribe before connecting waits for the session, and gets messages', asy
   const seen = [];
   const subscribing = world.session.subscribe('/a/*', (m) => seen.push(m.data));
   world.handshake();
+  assert.equal(world.find('/meta/subscribe').request.messages.length, 1);
   world.answer('/meta/subscribe');
   const sub = await subscribing;
   world.connect({}, { channel: '/a/b', data: 1 }, { channel: '/a', data: 2 }, { channel: '/a/c', data: 3 });
@@ -55,8 +56,11 @@ test('a refused subscription rejects and is not asked for again', async () => {
 test('a subscription whose request failed is tried again; a publish is not', async () => {
   const world = World.session();
   world.up();
+  const first = world.session.publish('/first', 0);
   const publishing = world.session.publish('/a', 1);
   const subscribing = world.session.subscribe('/b', () => {});
+  world.answer('/first');
+  await first;
   world.find('/a').request.fail();
   await assert.rejects(publishing, /network/);
   world.pass(1000);
@@ -149,5 +153,5 @@ test('a listener may disconnect in the middle of a reply', async () => {
   await settled();
   world.pass(3600000);
   assert.equal(world.open.length, 0);
-  assert.equal(world.session.state, 'unconnected');
+  assert.deepEqual(world.states, ['connecting', 'unconnected']);
 });

@@ -18,8 +18,7 @@ test('A14: unconnected, connecting on handshake, connected on the first connect 
   world.connect();
   assert.equal(world.session.state, 'connected');
   const ended = world.session.disconnect();
-  assert.equal(world.session.state, 'connected', 'until it is sent');
-  await settled();
+  assert.equal(world.session.state, 'unconnected');
   world.answer('/meta/disconnect');
   await ended;
   assert.deepEqual(world.states, ['connecting', 'connected', 'unconnected']);
@@ -81,6 +80,34 @@ test('A11: a publish refused for want of the session goes again under the next o
   world.handshake();
   world.answer('/a', GONE);
   await assert.rejects(twice, /402::session_unknown/);
+});
+
+test('A11: the advice of the old session does not outlive it', () => {
+  const world = World.session();
+  world.up();
+  world.connect(GONE);
+  world.pass(1000);
+  world.handshake({ advice: undefined });
+  assert.equal(world.last.messages[0].channel, '/meta/connect');
+});
+
+test('A11: a late answer meant for the old session does not disturb the new one', async () => {
+  const world = World.session();
+  world.up();
+  const late = world.session.publish('/a', 1);
+  const { request } = world.find('/a');
+  world.connect(GONE);
+  world.pass(1000);
+  world.handshake();
+  world.connect();
+  request.reply({ channel: '/a', id: request.messages[0].id, ...GONE });
+  world.pass(5000);
+  assert.equal(world.find('/meta/connect').request.open, true, 'still held');
+  world.connect();
+  world.pass(5000);
+  assert.equal(world.last.messages[0].channel, '/meta/connect', 'its advice is of no account');
+  world.answer('/a');
+  await late;
 });
 
 test('E2, E3: the handshake has what it must have, and is alone in its request', () => {
