@@ -227,7 +227,7 @@ fn r37_half_sent_heads_are_cut() {
 #[test]
 fn r37_a_reader_that_takes_nothing_is_cut_and_loses_nothing() {
     let siege = Siege::with("[http]\nbody_timeout = \"500ms\"\n");
-    let pages = vec![Request::get("/demo/client/client.js").bytes(siege.0.listen); 100].concat();
+    let pages = vec![Request::get("/nothing").bytes(siege.0.listen); 100].concat();
     let mut greedy = siege.0.connect();
     // Asks on and on and reads nothing, until the broker has had enough.
     let cut = until("a cut connection", PATIENCE, || {

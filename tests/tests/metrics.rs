@@ -1,0 +1,211 @@
+//! The numbers that operators see: each moves when its cause is provoked, and none is left over
+//! that no test moves.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use weft_tests::bayeux::{Client, data, ok, only};
+use weft_tests::broker::{Broker, Setup};
+use weft_tests::held::Held;
+use weft_tests::http::{Connection, Request};
+
+/// Every metric that these tests move, or that is moved in `limits.rs`.
+const NAMES: [&str; 21] = [
+    "weft_batch_messages",
+    "weft_connections",
+    "weft_connections_refused_total",
+    "weft_connections_total",
+    "weft_connects_abandoned_total",
+    "weft_connects_demoted_total",
+    "weft_connects_superseded_total",
+    "weft_frame_bytes",
+    "weft_handshakes_total",
+    "weft_held_connects",
+    "weft_hold_seconds",
+    "weft_messages_dropped_total",
+    "weft_messages_in_total",
+    "weft_messages_out_total",
+    "weft_messages_resent_total",
+    "weft_queue_bytes",
+    "weft_queue_messages",
+    "weft_responses_total",
+    "weft_sessions",
+    "weft_sessions_ended_total",
+    "weft_subscriptions",
+];
+
+fn page(broker: &Broker) -> String {
+    broker.admin_get("/metrics").text().to_owned()
+}
+
+#[test]
+fn r12_r23_the_page_has_each_metric_with_its_type_and_an_explanation() {
+    let broker = Broker::start();
+    let response = broker.admin_get("/metrics");
+    assert_eq!(response.status, 200);
+    let kind = response.header("Content-Type");
+    assert_eq!(kind, Some("text/plain; version=0.0.4; charset=utf-8"));
+    let named = |word: &str| -> BTreeSet<String> {
+        let lines = response.text().lines();
+        let words = lines.filter_map(|line| line.strip_prefix(word)?.split(' ').next());
+        words.map(str::to_owned).collect()
+    };
+    let expected: BTreeSet<String> = NAMES.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(named("# TYPE "), expected);
+    assert_eq!(named("# HELP "), expected);
+}
+
+#[test]
+fn r12_sessions_polls_and_queues_are_counted_as_they_are() {
+    let broker = Broker::start();
+    let expect = |wanted: &[(&str, f64)]| {
+        for (name, value) in wanted {
+            broker.wait_metric(name, |now| now == *value);
+        }
+    };
+    let sum = [("weft_sessions", 0.0), ("weft_held_connects", 0.0), ("weft_subscriptions", 0.0)];
+    expect(&sum);
+    let mut one = Client::subscribed(&broker, "/a");
+    let mut two = Client::subscribed(&broker, "/a");
+    ok(&two.subscribe(json!(["/b/*", "/c/**"])));
+    expect(&[("weft_sessions", 2.0), ("weft_handshakes_total", 2.0), ("weft_subscriptions", 4.0)]);
+    let mut held = one.held_connect();
+    expect(&[("weft_held_connects", 1.0)]);
+    ok(&two.publish("/a", "12345"));
+    assert_eq!(data(held.answer()), [json!("12345")]);
+    let frame = r#"{"channel":"/a","data":"12345"}"#.len() as f64;
+    expect(&[
+        ("weft_held_connects", 0.0),
+        ("weft_messages_in_total", 1.0),
+        ("weft_messages_out_total", 1.0),
+        // One that waits, and one that lacks proof of receipt; one text in memory for both.
+        ("weft_queue_messages", 2.0),
+        ("weft_queue_bytes", 2.0 * frame),
+        ("weft_frame_bytes", frame),
+    ]);
+    assert_eq!(data(two.connect()), [json!("12345")]);
+    expect(&[("weft_messages_out_total", 2.0), ("weft_messages_resent_total", 0.0)]);
+    // After an ordinary connect this one means that the reply was lost.
+    assert_eq!(data(two.connect_with(json!({"advice": {"timeout": 0}}))), [json!("12345")]);
+    expect(&[("weft_messages_out_total", 3.0), ("weft_messages_resent_total", 1.0)]);
+    ok(&two.disconnect());
+    ok(&one.disconnect());
+    expect(&sum);
+    expect(&[
+        ("weft_queue_messages", 0.0),
+        ("weft_queue_bytes", 0.0),
+        ("weft_frame_bytes", 0.0),
+        ("weft_sessions_ended_total{cause=\"disconnected\"}", 2.0),
+        ("weft_messages_dropped_total", 0.0),
+    ]);
+}
+
+#[test]
+fn e17_r12_the_ends_of_sessions_and_polls_are_counted_by_cause() {
+    let broker = Broker::with(
+        "[sessions]\nmax_interval = \"1s\"\n[browsers]\nheld_per_browser = 1\ninterval = \"500ms\"\n",
+    );
+    let connections = broker.metric("weft_connections_total");
+    let mut tab = Client::connected(&broker);
+    let mut other = tab.tab();
+    let mut first = tab.held_connect();
+    let mut second = other.start_connect();
+    assert_eq!(only(first.answer())["advice"]["multiple-clients"], true);
+    assert_eq!(broker.metric("weft_connects_demoted_total"), 1.0);
+    let third = other.held_connect_again(&mut second);
+    assert_eq!(broker.metric("weft_connects_superseded_total"), 1.0);
+    third.abort();
+    broker.wait_metric("weft_connects_abandoned_total", |count| count == 1.0);
+    let never = Client::handshaken(&broker);
+    assert!(broker.metric("weft_connections") >= 3.0);
+    assert!(broker.metric("weft_connections_total") > connections);
+    broker.wait_sessions(0);
+    assert_eq!(broker.metric("weft_sessions_ended_total{cause=\"expired\"}"), 2.0);
+    assert_eq!(broker.metric("weft_sessions_ended_total{cause=\"never_connected\"}"), 1.0);
+    drop((tab, other, never, first, second));
+    broker.wait_metric("weft_connections", |open| open <= 1.0);
+}
+
+/// A newer connect while one is held, which the older one's answer proves.
+trait HeldAgain {
+    fn held_connect_again(&mut self, older: &mut Held) -> Held;
+}
+
+impl HeldAgain for Client<'_> {
+    fn held_connect_again(&mut self, older: &mut Held) -> Held {
+        self.broker.wait_held(1);
+        let newer = self.start_connect();
+        ok(&only(older.answer()));
+        self.broker.wait_held(1);
+        newer
+    }
+}
+
+#[test]
+fn r24_batches_and_drops_are_counted() {
+    let broker = Broker::with("[limits]\nqueue_messages = 16\n");
+    let mut reader = Client::subscribed(&broker, "/a");
+    let mut publisher = Client::connected(&broker);
+    let batch: Vec<_> = (0..20).map(|n| publisher.message("/a", json!({"data": n}))).collect();
+    assert_eq!(publisher.send(&json!(batch)).len(), 20);
+    assert_eq!(broker.metric("weft_messages_dropped_total"), 4.0);
+    let count = broker.metric("weft_batch_messages_count");
+    let sum = broker.metric("weft_batch_messages_sum");
+    assert_eq!(data(reader.connect()).len(), 16);
+    assert_eq!(broker.metric("weft_batch_messages_count"), count + 1.0);
+    assert_eq!(broker.metric("weft_batch_messages_sum"), sum + 16.0);
+    assert_eq!(broker.metric("weft_batch_messages_bucket{le=\"8\"}"), count);
+}
+
+#[test]
+fn r2_r16_without_traffic_every_poll_is_held_to_the_timeout() {
+    const POLLS: f64 = 24.0;
+    let broker = Broker::with("[sessions]\ntimeout = \"2s\"\n");
+    let mut clients: Vec<_> = (0..8).map(|_| Client::without_cookies(&broker)).collect();
+    for _ in 0..3 {
+        let mut polls: Vec<Held> = clients.iter_mut().map(Client::start_connect).collect();
+        for poll in &mut polls {
+            ok(&only(poll.answer()));
+        }
+    }
+    assert_eq!(broker.metric("weft_hold_seconds_count"), POLLS);
+    let below = broker.metric("weft_hold_seconds_bucket{le=\"1\"}");
+    assert_eq!(below, 0.0, "{}", page(&broker));
+    let sum = broker.metric("weft_hold_seconds_sum");
+    assert!((1.9 * POLLS..4.0 * POLLS).contains(&sum), "one peak at two seconds: {sum}");
+    assert_eq!(broker.metric("weft_batch_messages_sum"), 0.0);
+}
+
+#[test]
+fn responses_are_counted_by_class() {
+    let broker = Setup::default().env("WEFT_DEMO_ENABLED", "true").start();
+    let class = |class: &str| broker.metric(&format!("weft_responses_total{{status=\"{class}\"}}"));
+    let before = (class("2xx"), class("3xx"), class("4xx"));
+    assert_eq!(broker.exchange(&Request::get("/")).status, 302);
+    assert_eq!(broker.exchange(&Request::get("/nothing")).status, 404);
+    assert_eq!(broker.exchange(&Request::post("/bayeux", "[]")).status, 400);
+    assert_eq!(broker.exchange(&Request::get("/demo/")).status, 200);
+    assert_eq!((class("3xx"), class("4xx")), (before.1 + 1.0, before.2 + 2.0));
+    assert!(class("2xx") > before.0);
+    assert_eq!((class("1xx"), class("5xx")), (0.0, 0.0));
+}
+
+#[test]
+fn the_admin_address_serves_three_paths_and_reads_only() {
+    let broker = Broker::start();
+    for path in ["/healthz", "/readyz"] {
+        let response = broker.admin_get(path);
+        assert_eq!((response.status, response.text().trim()), (200, "ok"));
+    }
+    for path in ["/", "/bayeux", "/metrics/", "/admin", "/demo/", "/debug/pprof"] {
+        assert_eq!(broker.admin_get(path).status, 404, "{path}");
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        let request = Request::new(method, "/metrics");
+        let response = Connection::open(broker.admin).exchange(&request);
+        assert_eq!((response.status, response.header("Allow")), (405, Some("GET, HEAD")));
+    }
+    let mut connection = Connection::open(broker.admin);
+    connection.start(&Request::new("HEAD", "/metrics"));
+    assert_eq!(connection.read_head().expect("an answer").status, 200);
+}
