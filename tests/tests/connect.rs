@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weft_tests::bayeux::{Client, data, events_and_reply, ok, only, refused};
 use weft_tests::broker::Broker;
-use weft_tests::http::Request;
 use weft_tests::wait::{PATIENCE, now};
 
 fn channels(messages: &[Value]) -> Vec<&str> {
@@ -297,20 +296,4 @@ fn r22_many_requests_share_one_connection() {
     }
     assert_eq!(broker.metric("weft_connections_total") - before, scrapes);
     assert_eq!(data(client.peek()).len(), 200);
-}
-
-#[test]
-fn a7_http_1_0_is_served_and_closed() {
-    let broker = Broker::start();
-    let body = json!([{"channel": "/meta/handshake"}]).to_string();
-    let mut connection = broker.connect();
-    let response = connection.exchange(&Request::post("/bayeux", body.clone()).version("HTTP/1.0"));
-    ok(&only(response.messages()));
-    assert!(connection.is_closed_by_peer());
-    let keep_alive =
-        Request::post("/bayeux", body).version("HTTP/1.0").header("Connection", "keep-alive");
-    let mut connection = broker.connect();
-    for _ in 0..3 {
-        ok(&only(connection.exchange(&keep_alive).messages()));
-    }
 }

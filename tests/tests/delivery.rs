@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use weft_tests::bayeux::{Client, data, events_and_reply, ok};
+use weft_tests::bayeux::{Client, data, events_and_reply, ok, only};
 use weft_tests::broker::Broker;
 use weft_tests::http::Request;
 
@@ -250,4 +250,20 @@ fn e14_r25_the_answer_is_one_array_with_its_length() {
     assert_eq!(response.header("Content-Length"), Some(response.body.len().to_string().as_str()));
     assert!(response.header("Transfer-Encoding").is_none());
     assert_eq!(response.messages().len(), 2);
+}
+
+#[test]
+fn a7_http_1_0_is_served_and_closed() {
+    let broker = Broker::start();
+    let body = json!([{"channel": "/meta/handshake"}]).to_string();
+    let mut connection = broker.connect();
+    let response = connection.exchange(&Request::post("/bayeux", body.clone()).version("HTTP/1.0"));
+    ok(&only(response.messages()));
+    assert!(connection.is_closed_by_peer());
+    let keep_alive =
+        Request::post("/bayeux", body).version("HTTP/1.0").header("Connection", "keep-alive");
+    let mut connection = broker.connect();
+    for _ in 0..3 {
+        ok(&only(connection.exchange(&keep_alive).messages()));
+    }
 }

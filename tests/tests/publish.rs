@@ -297,23 +297,3 @@ fn c3_a_bare_object_is_accepted_and_answered_with_an_array() {
     ok(&reply);
     assert_eq!(events, [json!({"channel": "/a", "data": 1})]);
 }
-
-#[test]
-fn c19_the_types_of_ids_survive_in_every_reply() {
-    let broker = Broker::start();
-    let mut client = Client::connected(&broker);
-    let messages = [
-        ("/meta/subscribe", json!({"subscription": "/a"})),
-        ("/meta/unsubscribe", json!({"subscription": "/a"})),
-        ("/a", json!({"data": 1})),
-        ("/service/x", json!({"data": 1})),
-        ("/meta/connect", json!({"advice": {"timeout": 0}})),
-    ];
-    for (channel, fields) in messages {
-        for id in [json!(17), json!("17"), json!(0.5)] {
-            let mut fields = fields.clone();
-            fields["id"] = id.clone();
-            assert_eq!(client.ask(channel, fields)["id"], id, "{channel}");
-        }
-    }
-}

@@ -235,3 +235,23 @@ fn r17_r20_wire_of_the_headers() {
         response.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     assert!(head < 250, "{head} bytes of headers in every answer");
 }
+
+#[test]
+fn c19_the_types_of_ids_survive_in_every_reply() {
+    let broker = Broker::start();
+    let mut client = Client::connected(&broker);
+    let messages = [
+        ("/meta/subscribe", json!({"subscription": "/a"})),
+        ("/meta/unsubscribe", json!({"subscription": "/a"})),
+        ("/a", json!({"data": 1})),
+        ("/service/x", json!({"data": 1})),
+        ("/meta/connect", json!({"advice": {"timeout": 0}})),
+    ];
+    for (channel, fields) in messages {
+        for id in [json!(17), json!("17"), json!(0.5)] {
+            let mut fields = fields.clone();
+            fields["id"] = id.clone();
+            assert_eq!(client.ask(channel, fields)["id"], id, "{channel}");
+        }
+    }
+}
