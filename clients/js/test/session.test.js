@@ -104,7 +104,6 @@ test('A11: a late answer meant for the old session does not disturb the new one'
   world.pass(5000);
   assert.equal(world.find('/meta/connect').request.open, true, 'still held');
   world.connect();
-  world.pass(5000);
   assert.equal(world.last.messages[0].channel, '/meta/connect', 'its advice is of no account');
   world.answer('/a');
   await late;
