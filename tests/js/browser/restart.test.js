@@ -10,7 +10,8 @@ const world = browserForTests();
 const CLIENTS = [
   { library: 'cometd', transport: 'long-polling' },
   { library: 'cometd', transport: 'callback-polling' },
-  // With one transport only, cometd.js gives up after a failed request to another origin.
+  // As applications have it. A failed request to another origin makes cometd.js doubt its
+  // long-polling, so there the others must stand by.
   { library: 'cometd', transport: undefined, place: 'cross-origin' },
   { library: 'faye', transport: 'long-polling' },
   { library: 'faye', transport: 'callback-polling' },
@@ -59,7 +60,7 @@ for (const library of ['cometd', 'faye', 'weft']) {
   });
 }
 
-// Ours alone: cometd.js does not try, and the browser cuts off what faye sends while it unloads.
+// Ours alone: cometd.js does not try, and faye's goodbye is a race against the end of the page.
 test('weft: E19: a page that is left says so, and its session ends at once', BOUND, async (t) => {
   const broker = await Broker.start(t);
   const context = await newContext(t, world);
