@@ -102,7 +102,6 @@ fn r17_r31_every_response_forbids_caching_and_guessing() {
 }
 
 #[test]
-#[ignore = "hyper answers broken heads itself, without these headers"]
 fn r17_what_the_http_parser_refuses_forbids_caching_too() {
     let broker = Broker::start();
     let long = "y".repeat(20_000);
@@ -143,7 +142,7 @@ fn head_bytes(response: &Response) -> usize {
 }
 
 #[test]
-fn r20_a_small_event_and_its_headers_fit_one_packet() {
+fn r20_t7_a_small_event_and_its_headers_fit_one_packet() {
     let broker = Broker::start();
     let mut client = Client::subscribed(&broker, "/stocks/WEFT");
     let mut held = client.held_connect();

@@ -71,7 +71,7 @@ fn l10_b4_unreadable_bodies_get_400_and_the_connection_lives_on() {
 }
 
 #[test]
-fn c1_l3_l13_readable_nonsense_is_refused_message_by_message() {
+fn c1_b13_l3_l13_readable_nonsense_is_refused_message_by_message() {
     let siege = Siege::begin();
     let mut client = Client::connected(&siege.0);
     let id = client.client_id.clone();

@@ -97,6 +97,23 @@ fn p5_subscriptions_are_bounded_by_session_and_in_all() {
     assert_eq!(broker.metric("weft_subscriptions"), 4.0);
 }
 
+#[test]
+fn l4_names_depth_and_numbers_are_bounded_as_configured() {
+    let broker = Broker::with(
+        "[limits]\nmessages_per_request = 3\ndepth = 4\nchannel_bytes = 32\nchannel_segments = 3\n\
+         body = \"300B\"\n",
+    );
+    let mut client = Client::connected(&broker);
+    ok(&client.publish("/a/b/c", json!([[1]])));
+    is_text(&client.post("[{},{},{},{}]"), 413, "too many messages in one request");
+    is_text(&client.post("[{\"data\":[[[1]]]}]"), 400, "nested too deep");
+    is_text(&client.post(" ".repeat(301)), 413, "the body is too large");
+    refused(&client.publish("/a/b/c/d", 1), "405::channel_invalid");
+    refused(&client.publish(&format!("/{}", "x".repeat(32)), 1), "405::channel_invalid");
+    ok(&client.publish(&format!("/{}", "x".repeat(31)), 1));
+    refused(&client.subscribe("/a/b/c/*"), "403::subscription_invalid");
+}
+
 /// The one gap that a connect reply tells.
 fn gap(reply: &Value) -> (String, i64, i64) {
     let gap = only(reply["ext"]["weft"]["gap"].as_array().expect("a gap").clone());
