@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use weft_protocol::{
     Array, Body, BodyError, ChannelLimits, ChannelName, ClientAdvice, ConnectionType, DecodeLimits,
-    Error, Message, Offered, RawValue, Reconnect, Reply, ReplyExt, Request, TimesyncAnswer,
-    TimesyncRequest, publisher_ext, timesync,
+    Error, Message, RawValue, Reconnect, Reply, ReplyExt, Request, TimesyncAnswer, TimesyncRequest,
+    publisher_ext, timesync,
 };
 
 use crate::core::broker::{Broker, Stranger};
-use crate::core::connect::{Connected, Holding};
+use crate::core::connect::Connected;
 use crate::core::held::{Held, Wakes};
 use crate::core::id::{BrowserId, SessionId, SessionIds};
 use crate::core::queue::Batch;
@@ -187,13 +187,9 @@ impl Exchange {
     /// When the body as a whole cannot be read; nothing was done then.
     pub fn handle(&self, caller: Caller, body: &Body<'_>) -> Result<Exchanged, BodyError> {
         let messages = body.messages(&self.limits)?;
-        // A handshake stands alone: whatever came with it is ignored (E4).
-        let handshake = messages.iter().find_map(|message| match message.request {
-            Ok(Request::Handshake { offered }) => Some((message, offered)),
-            _ => None,
-        });
-        if let Some((message, offered)) = handshake {
-            return Ok(Exchanged::Answer(self.handshake(message, offered)));
+        // A handshake stands alone, be it refused: whatever came with it is ignored (E4).
+        if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
+            return Ok(Exchanged::Answer(self.handshake(message)));
         }
         let client_id = messages.iter().find_map(|message| message.client_id.as_deref());
         let mut turn = Turn {
@@ -212,19 +208,18 @@ impl Exchange {
         Ok(turn.finish(alone))
     }
 
-    fn handshake(&self, message: &Message<'_>, offered: Offered) -> Answer {
+    fn handshake(&self, message: &Message<'_>) -> Answer {
         let asked = asked_timesync(message, &self.broker);
-        let mut id = None;
-        let (outcome, advice) = if offered.shares_with(&self.offered) {
-            match self.open_session() {
-                Ok((session, advice)) => {
-                    id = Some(session);
-                    (Ok(()), advice)
-                }
-                Err((error, advice)) => (Err(error), advice),
+        let opened = match &message.request {
+            Ok(Request::Handshake { offered }) if offered.shares_with(&self.offered) => {
+                self.open_session()
             }
-        } else {
-            (Err(Error::ConnectionTypes), self.broker.advice(Reconnect::None))
+            Ok(_) => Err((Error::ConnectionTypes, self.broker.advice(Reconnect::None))),
+            Err(error) => Err((error.clone(), self.broker.advice(Reconnect::None))),
+        };
+        let (id, outcome, advice) = match opened {
+            Ok((id, advice)) => (Some(id), Ok(()), advice),
+            Err((error, advice)) => (None, Err(error), advice),
         };
         let mut array = Array::with_capacity(384);
         array.push(&Reply {
@@ -264,6 +259,9 @@ impl<'m> Turn<'_, 'm> {
     fn take(&mut self, message: &'m Message<'m>, alone: bool) {
         let request = match &message.request {
             Ok(request) => request,
+            Err(error) if message.is_to("/meta/connect") => {
+                return self.refuse_connect(message, error.clone());
+            }
             Err(error) => return self.reply(message, Err(error.clone())),
         };
         let session = match self.speaker_of(message) {
@@ -298,7 +296,8 @@ impl<'m> Turn<'_, 'm> {
         match message.client_id.as_deref() {
             Some(id) if Some(id) == self.client_id => self.speaker.clone(),
             Some(_) => Err(Stranger { exists: true }),
-            None => Err(Stranger { exists: false }),
+            // Beside a message of a living session this is a slip, no reason to start over.
+            None => Err(Stranger { exists: self.speaker.is_ok() }),
         }
     }
 
@@ -342,14 +341,26 @@ impl<'m> Turn<'_, 'm> {
         });
     }
 
-    /// Answers 402. A connect is told to handshake; any other message only if the session is truly gone,
-    /// lest whoever guesses at ids make an owner's client start over (decisions 3.6).
+    /// Answers 402. A connect is told to handshake; any other message only if the session is truly
+    /// gone, lest whoever guesses at ids make an owner's client start over (decisions 3.6).
     fn refuse(&mut self, message: &'m Message<'m>, stranger: Stranger) {
-        let connect = matches!(message.request, Ok(Request::Connect { .. }));
+        if message.is_to("/meta/connect") {
+            return self.refuse_connect(message, Error::SessionUnknown);
+        }
         self.reply(message, Err(Error::SessionUnknown));
-        if let Some(reply) = self.replies.last_mut().filter(|_| connect || !stranger.exists) {
+        if let Some(reply) = self.replies.last_mut().filter(|_| !stranger.exists) {
             reply.advice = Some(self.exchange.broker.advice(Reconnect::Handshake));
         }
+    }
+
+    fn refuse_connect(&mut self, message: &'m Message<'m>, error: Error) {
+        self.connects.push(PendingConnect {
+            id: message.id,
+            channel: message.channel,
+            outcome: Err(error),
+            advice: None,
+            timesync: asked_timesync(message, &self.exchange.broker),
+        });
     }
 
     fn finish(mut self, alone: bool) -> Exchanged {
@@ -358,7 +369,7 @@ impl<'m> Turn<'_, 'm> {
         if let (true, [pending], Some(session)) = (alone, self.connects.as_slice(), &session)
             && pending.outcome.is_ok()
         {
-            return hold(broker, session, pending);
+            return Exchanged::Hold(hold(broker, session, pending));
         }
         let mut carries = None;
         let mut batch = Batch::default();
@@ -402,14 +413,14 @@ impl<'m> Turn<'_, 'm> {
     /// Answers a connect that shares its request with other messages, or failed.
     fn answer(&self, pending: &PendingConnect<&RawValue>) -> Connected {
         let broker = &self.exchange.broker;
-        let id = pending.id.map(RawValue::get);
-        match (&pending.outcome, self.client_id.and_then(SessionId::parse)) {
-            (Ok(()), Some(_)) => match &self.speaker {
-                Ok(session) => broker.answer_connect(session, id, pending.advice.is_some()),
-                // The request itself disconnected.
-                Err(_) => broker.farewell(),
-            },
-            _ => broker.unknown(),
+        match (&pending.outcome, &self.speaker) {
+            (Ok(()), Ok(session)) => {
+                let id = pending.id.map(RawValue::get);
+                broker.answer_connect(session, id, pending.advice.is_some())
+            }
+            // The request itself disconnected.
+            (Ok(()), Err(_)) => broker.farewell(),
+            (Err(error), _) => broker.refuse_connect(error.clone()),
         }
     }
 }
@@ -418,22 +429,17 @@ fn hold(
     broker: &Arc<Broker>,
     session: &Arc<SessionHandle>,
     pending: &PendingConnect<&RawValue>,
-) -> Exchanged {
+) -> HeldConnect {
     let advice = pending.advice;
     let connect = ConnectRequest { id: pending.id.map(RawValue::get), alone: true, advice };
-    match broker.hold_connect(session, &connect) {
-        Holding::Held(held) => Exchanged::Hold(HeldConnect {
-            held,
-            pending: PendingConnect {
-                id: pending.id.map(ToOwned::to_owned),
-                channel: pending.channel.map(ToOwned::to_owned),
-                outcome: Ok(()),
-                advice,
-                timesync: pending.timesync,
-            },
-        }),
-        Holding::Answer(connected) => {
-            Exchanged::Answer(finish_connect(pending, session, connected, broker))
-        }
+    HeldConnect {
+        held: broker.hold_connect(session, &connect),
+        pending: PendingConnect {
+            id: pending.id.map(ToOwned::to_owned),
+            channel: pending.channel.map(ToOwned::to_owned),
+            outcome: Ok(()),
+            advice,
+            timesync: pending.timesync,
+        },
     }
 }

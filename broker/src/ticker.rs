@@ -13,6 +13,9 @@ use crate::core::held::Wakes;
 /// How often prices move.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Whoever subscribes below this watches; `/**` alone is no sign of interest in prices.
+const BELOW: &str = "/demo/";
+
 /// Symbol, channel, price to start from in hundredths.
 const STOCKS: [(&str, &str, i64); 6] = [
     ("WEFT", "/demo/stocks/WEFT", 10_125),
@@ -59,7 +62,7 @@ pub async fn run(broker: Arc<Broker>, stop: CancellationToken) {
 async fn watched(broker: &Broker, stocks: &[Stock]) {
     loop {
         let arrival = broker.arrival();
-        if stocks.iter().any(|stock| broker.has_subscribers(stock.channel)) {
+        if stocks.iter().any(|stock| broker.has_subscribers(stock.channel, BELOW)) {
             return;
         }
         arrival.await;
@@ -75,7 +78,7 @@ fn tick(broker: &Broker, stocks: &mut [Stock], noise: &mut u64) {
         let step = (stock.price / 100).max(2);
         let moved = i64::try_from(*noise % 1_000).unwrap_or(0) % (2 * step + 1) - step;
         stock.price = (stock.price + moved).clamp(stock.opened / 2, stock.opened * 2);
-        if broker.has_subscribers(stock.channel) {
+        if broker.has_subscribers(stock.channel, BELOW) {
             let data = price(stock);
             // A refused price is no loss: the next one comes in a second.
             let _ = broker.publish(stock.channel, &data, None, &mut wakes);

@@ -28,6 +28,14 @@ pub struct Message<'a> {
     pub request: Result<Request<'a>, Error>,
 }
 
+impl Message<'_> {
+    /// Whether it was sent to `channel`, be the rest of it right or wrong.
+    #[must_use]
+    pub fn is_to(&self, channel: &str) -> bool {
+        self.channel.and_then(json::string).is_some_and(|name| name == channel)
+    }
+}
+
 /// The fields of Bayeux 1.0 §3; any other is ignored.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Field {

@@ -188,7 +188,6 @@ fn l13_a11_e16_every_connect_without_a_session_is_told_to_handshake() {
 }
 
 #[test]
-#[ignore = "the broker sends no advice there yet"]
 fn e16_d11_any_other_unsuccessful_connect_reply_keeps_the_client_from_hammering() {
     let broker = Broker::start();
     let mut client = Client::connected(&broker);
@@ -201,7 +200,6 @@ fn e16_d11_any_other_unsuccessful_connect_reply_keeps_the_client_from_hammering(
 }
 
 #[test]
-#[ignore = "the broker keeps the order of the requests there yet"]
 fn e11_a_refused_connect_reply_comes_last_as_well() {
     let broker = Broker::start();
     let batch = json!([{"channel": "/meta/connect", "clientId": "gone"},

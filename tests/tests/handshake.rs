@@ -205,7 +205,6 @@ fn l3_e8_an_id_of_another_type_is_refused_and_makes_no_session() {
 }
 
 #[test]
-#[ignore = "the broker works off the other messages there yet"]
 fn e4_l3_a_refused_handshake_stands_alone_as_well() {
     let broker = Broker::start();
     let mut client = Client::subscribed(&broker, "/a");

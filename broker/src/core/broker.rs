@@ -270,10 +270,11 @@ impl Broker {
         Ok(if alive > total { QueueLimits { messages: 1, ..limits } } else { limits })
     }
 
-    /// Whether anybody would get a message of this channel.
+    /// Whether anybody would get a message of this channel by a pattern that begins with `below`:
+    /// whoever subscribes to everything does not ask for this channel in particular.
     #[must_use]
-    pub fn has_subscribers(&self, channel: ChannelName<'_>) -> bool {
-        self.subscriptions.has_members(channel)
+    pub fn has_subscribers(&self, channel: ChannelName<'_>, below: &str) -> bool {
+        self.subscriptions.has_members(channel, below)
     }
 
     /// The next subscription, whoever makes it: what an idle publisher waits for.

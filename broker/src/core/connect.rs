@@ -25,15 +25,6 @@ pub struct Connected {
     pub reply_no: u64,
 }
 
-/// A connect that was held, or its answer.
-#[derive(Debug)]
-pub enum Holding {
-    /// It waits.
-    Held(Held),
-    /// It is answered at once.
-    Answer(Connected),
-}
-
 impl Broker {
     /// Takes in a connect, before anything else is done with it: settles what became of the last
     /// reply, and makes an older held connect of the session give way (E12, L5).
@@ -59,49 +50,48 @@ impl Broker {
         Ok(())
     }
 
-    /// Holds a connect that was received and stands alone in its request; answers at once the first
-    /// of a session, one that has events waiting, one that asks for it, and one whose browser
-    /// holds another.
+    /// Holds a connect that was received and stands alone in its request. The first of a session,
+    /// one that asks for it, and one whose browser holds another are held for no time at all; so is
+    /// any while events wait.
     pub fn hold_connect(
         self: &Arc<Self>,
         session: &Arc<SessionHandle>,
         connect: &ConnectRequest<'_>,
-    ) -> Holding {
-        let asked_advice = connect.advice.is_some();
-        let answer = || Holding::Answer(self.answer_connect(session, connect.id, asked_advice));
-        if connect.wants_answer_now() || !self.may_hold(session) {
-            return answer();
-        }
-        let mut state = session.state.lock();
-        if state.ended.is_some() || state.queue.has_news() || self.draining.load(Ordering::Acquire)
-        {
-            self.step_back(session, &state);
-            drop(state);
-            return answer();
-        }
+    ) -> Held {
+        let wait = if connect.wants_answer_now() || !self.may_wait(session) {
+            Duration::ZERO
+        } else {
+            let asked = connect.advice.and_then(|advice| advice.timeout_ms);
+            asked.map_or(self.options.timeout, Duration::from_millis).min(self.options.timeout)
+        };
         let now = self.clock.now();
-        let asked = connect.advice.and_then(|advice| advice.timeout_ms);
-        let timeout = asked
-            .map_or(self.options.timeout, |ms| Duration::from_millis(ms).min(self.options.timeout));
-        if let Some((older, why)) = state.supersede(now) {
-            older.release(why);
+        let hold = Hold::new(now + wait);
+        let mut state = session.state.lock();
+        if state.ended.is_some() {
+            hold.release(Release::Ended);
+        } else if self.draining.load(Ordering::Acquire) {
+            hold.release(Release::Drained);
+        } else {
+            if let Some((older, why)) = state.supersede(now) {
+                older.release(why);
+            }
+            state.hold = Some(Arc::clone(&hold));
         }
-        let hold = Hold::new(now + timeout);
-        state.hold = Some(Arc::clone(&hold));
         drop(state);
-        Holding::Held(Held {
+        Held {
             broker: Arc::clone(self),
             session: Arc::clone(session),
             hold,
             id: connect.id.map(Box::from),
-            asked_advice,
+            asked_advice: connect.advice.is_some(),
             since: now,
+            waited: false,
             answered: false,
-        })
+        }
     }
 
-    /// Whether this session may hold now; takes the place of another tab if it must (R6, R6a).
-    fn may_hold(&self, session: &Arc<SessionHandle>) -> bool {
+    /// Whether this session may wait now; takes the place of another tab if it must (R6, R6a).
+    fn may_wait(&self, session: &Arc<SessionHandle>) -> bool {
         let (browser, demoted) = {
             let state = session.state.lock();
             if !state.connected || state.queue.has_news() {
@@ -136,7 +126,7 @@ impl Broker {
         self.let_go(session, Release::Demoted);
     }
 
-    /// A connect that had a place but is answered: the place waits for its next one.
+    /// A connect is answered: the place that its session may have waits for the next one.
     fn step_back(&self, session: &SessionHandle, state: &Session) {
         if let Some(browser) = state.browser() {
             self.browsers.answered(browser, session.key, self.clock.now());
@@ -202,6 +192,7 @@ impl Broker {
                 Connected { outcome: Ok(()), advice, batch, reply_no: 0 }
             }
             Some(Release::Fought) => self.unknown(),
+            Some(Release::Ended) if state.ended == Some(End::Expired) => self.unknown(),
             Some(Release::Ended) => self.farewell(),
             Some(Release::Demoted | Release::Drained | Release::Overtaken) => {
                 self.answer(&held.session, &mut state, id, held.asked_advice)
@@ -217,7 +208,9 @@ impl Broker {
             }
         };
         drop(state);
-        self.stats.hold.observe(now.saturating_duration_since(held.since).as_secs_f64());
+        if held.waited {
+            self.stats.hold.observe(now.saturating_duration_since(held.since).as_secs_f64());
+        }
         Some(answer)
     }
 
@@ -244,11 +237,24 @@ impl Broker {
     }
 
     /// 402, with advice to handshake.
+    fn unknown(&self) -> Connected {
+        self.refuse_connect(Error::SessionUnknown)
+    }
+
+    /// A failed connect: without a session, handshake; else come again, but not at once (decisions
+    /// 3.6).
     #[must_use]
-    pub fn unknown(&self) -> Connected {
-        let advice = Some(self.advice(Reconnect::Handshake));
-        let outcome = Err(Error::SessionUnknown);
-        Connected { outcome, advice, batch: Batch::default(), reply_no: 0 }
+    pub fn refuse_connect(&self, error: Error) -> Connected {
+        let advice = match error {
+            Error::SessionUnknown => self.advice(Reconnect::Handshake),
+            _ => self.advice_later(Reconnect::Retry),
+        };
+        Connected {
+            outcome: Err(error),
+            advice: Some(advice),
+            batch: Batch::default(),
+            reply_no: 0,
+        }
     }
 
     /// Whether events ride on replies other than a connect's.

@@ -101,15 +101,17 @@ pub struct Held {
     pub(crate) id: Option<Box<str>>,
     pub(crate) asked_advice: bool,
     pub(crate) since: Instant,
+    pub(crate) waited: bool,
     pub(crate) answered: bool,
 }
 
 impl Held {
     /// The answer, if it is time for one. Never waits: the simulation calls it after each step.
     pub fn poll(&mut self, now: Instant) -> Option<Connected> {
-        let answer = self.broker.poll_held(self, now)?;
-        self.answered = true;
-        Some(answer)
+        let answer = self.broker.poll_held(self, now);
+        self.waited |= answer.is_none();
+        self.answered = answer.is_some();
+        answer
     }
 
     /// When [`Held::poll`] answers at the latest.
@@ -132,6 +134,9 @@ impl Held {
 
     /// Waits for events, the deadline or a release. Cancel-safe: nothing is taken before the end.
     pub async fn wait(mut self, clock: &dyn Clock) -> Connected {
+        // Events may be waiting, and the client may be gone already: one turn lets the edge look at
+        // the socket, and drop this future if it is closed, before anything is taken.
+        tokio::task::yield_now().await;
         loop {
             if let Some(answer) = self.poll(clock.now()) {
                 return answer;

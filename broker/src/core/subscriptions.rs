@@ -130,11 +130,13 @@ impl Subscriptions {
         sessions.iter().for_each(&mut visit);
     }
 
-    /// Whether anybody would get a message of this channel.
+    /// Whether anybody would get a message of this channel by a pattern that begins with `below`.
     #[must_use]
-    pub fn has_members(&self, channel: ChannelName<'_>) -> bool {
+    pub fn has_members(&self, channel: ChannelName<'_>, below: &str) -> bool {
         let mut any = false;
-        channel.patterns(|pattern| any |= self.shard(pattern).read().contains_key(pattern));
+        channel.patterns(|pattern| {
+            any |= pattern.starts_with(below) && self.shard(pattern).read().contains_key(pattern);
+        });
         any
     }
 

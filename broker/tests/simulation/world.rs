@@ -201,6 +201,8 @@ impl World {
         if let Some(answer) = held.poll() {
             client.ledger.connects_answered += 1;
             let messages = parse(&answer);
+            let demoted = |message: &Value| message["advice"]["multiple-clients"] == json!(true);
+            self.tally.demotions += u64::from(messages.iter().any(demoted));
             flight.stage = Stage::Answered(answer, messages);
         }
     }
@@ -333,9 +335,6 @@ impl World {
                 Some("/meta/connect") if ok => client.ledger.connects_answered += 1,
                 Some("/meta/disconnect") if ok => client.gone = true,
                 _ => {}
-            }
-            if message["advice"]["multiple-clients"] == json!(true) {
-                self.tally.demotions += 1;
             }
             if message["error"].as_str().is_some_and(|error| error.starts_with("402")) {
                 self.tally.strangers += 1;
