@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use weft_tests::bayeux::{Client, ok};
 use weft_tests::broker::{Broker, Setup, workspace};
 use weft_tests::http::Request;
+use weft_tests::wait::{PATIENCE, until};
 
 /// Starts with a configuration file that must be refused; what stderr says.
 fn refused(toml: &str) -> String {
@@ -116,6 +117,12 @@ fn port_0_takes_free_ports_and_they_are_logged() {
         assert_ne!(broker.listen, broker.admin);
         ok(&Client::new(&broker).handshake());
         assert_eq!(broker.admin_get("/healthz").status, 200);
+        for nonsense in ["[]", "[{}]"] {
+            broker.exchange(&Request::post("/bayeux", nonsense));
+        }
+        until("the first line of the log", PATIENCE, || {
+            Some(()).filter(|()| broker.log().contains("listening"))
+        });
         let lines = broker.log().lines().count();
         assert_eq!(lines, 1, "quiet, whatever clients do: {}", broker.log());
     }
