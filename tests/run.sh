@@ -14,12 +14,17 @@ esac
 
 say() { printf '\n== %s\n' "$*"; }
 
-if ! command -v chromium >/dev/null; then
-  say "installing chromium"
+lacking=
+for tool in chromium curl; do
+  command -v "$tool" >/dev/null || lacking="$lacking $tool"
+done
+if [ -n "$lacking" ]; then
+  say "installing$lacking"
   root=
   [ "$(id -u)" -eq 0 ] || root=sudo
   $root apt-get update -q
-  DEBIAN_FRONTEND=noninteractive $root apt-get install -yq --no-install-recommends chromium
+  # shellcheck disable=SC2086 # one word a package
+  DEBIAN_FRONTEND=noninteractive $root apt-get install -yq --no-install-recommends $lacking
 fi
 
 say "the broker, as the README says to build it"
