@@ -233,7 +233,6 @@ fn x6_whatever_stands_below_a_mount_is_the_endpoint_and_nothing_beside_it_is() {
 }
 
 #[test]
-#[ignore = "the broker's connection task panics: warp's path of an authority-form target"]
 fn r36_a_connect_to_somewhere_is_refused_as_any_other_method() {
     let siege = Siege::begin();
     for address in [siege.0.listen, siege.0.admin] {
@@ -247,7 +246,6 @@ fn r36_a_connect_to_somewhere_is_refused_as_any_other_method() {
 }
 
 #[test]
-#[ignore = "the first Host counts; RFC 9112 3.2 wants 400"]
 fn r36_two_hosts_are_400() {
     let siege = Siege::begin();
     let mut connection = siege.0.connect();

@@ -75,7 +75,12 @@ where
     }
     let known = usize::try_from(told.unwrap_or(0).min(limit)).unwrap_or(0);
     let reading = collect(body, known, limits.bytes);
-    tokio::time::timeout(limits.time, reading).await.unwrap_or(Err(BodyFailure::TooSlow))
+    let late = if told.is_some_and(|told| told > limit) {
+        BodyFailure::TooLarge
+    } else {
+        BodyFailure::TooSlow
+    };
+    tokio::time::timeout(limits.time, reading).await.unwrap_or(Err(late))
 }
 
 async fn collect<S, B, E>(body: S, known: usize, limit: usize) -> Result<Vec<u8>, BodyFailure>

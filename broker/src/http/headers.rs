@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION,
-    CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_TYPE, HOST, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, Version};
 
 /// JSON, as Bayeux replies are sent (I5, R31).
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -56,6 +56,19 @@ pub fn method_not_allowed(allow: &'static str) -> Response<Bytes> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("use one of: {allow}"));
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
+}
+
+/// What no route is asked about: a target without a path (CONNECT's), and a head that does not name
+/// one host (RFC 9112 §3.2).
+#[must_use]
+pub fn refuse_head(version: Version, uri: &Uri, head: &HeaderMap) -> Option<Response<Bytes>> {
+    if uri.path().is_empty() {
+        return Some(method_not_allowed("GET, POST, OPTIONS"));
+    }
+    let hosts = head.get_all(HOST).iter().count();
+    let needed = version >= Version::HTTP_11;
+    (hosts > 1 || (needed && hosts == 0))
+        .then(|| text(StatusCode::BAD_REQUEST, "a request names one Host"))
 }
 
 /// Marks a JSONP reply as a download, so that opened by itself it runs nowhere (R31).

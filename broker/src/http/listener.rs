@@ -2,12 +2,13 @@
 //!
 //! `warp::serve` has neither deadlines nor limits, so weft runs `warp::service` in a loop of its own.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,6 +20,7 @@ use tower_service::Service;
 use warp::filters::BoxedFilter;
 
 use super::connection::{Deadlines, Peer, Watched};
+use super::headers;
 use super::limits::{Gate, Permit, Refusal};
 use super::stats::HttpStats;
 
@@ -56,7 +58,7 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How long to wait when the process has no descriptor left to accept with.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
-    Cache-Control: no-cache, no-store\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
+    Cache-Control: no-cache, no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
 
 impl Listener {
     /// The address in use.
@@ -104,6 +106,7 @@ impl Listener {
                     Refusal::Address => self.stats.refused_address.inc(),
                 }
                 tracing::debug!(%address, ?refusal, "connection refused");
+                self.stats.responded(StatusCode::SERVICE_UNAVAILABLE);
                 // Best effort: the socket is new, so its buffer takes this or it is not worth more.
                 let _ = stream.try_write(REFUSAL);
             }
@@ -127,20 +130,22 @@ impl One {
             tracing::debug!(address = %peer.address, %error, "no TCP_NODELAY");
         }
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&peer), options.deadlines));
-        stats.connections.inc();
+        let _open = Open::new(&stats);
         let routes = warp::service(routes);
         let service = service_fn(|mut request: Request<Incoming>| {
             peer.busy();
             request.extensions_mut().insert(Arc::clone(&peer));
-            let answer = routes.clone().call(request);
+            let refusal = headers::refuse_head(request.version(), request.uri(), request.headers());
+            let answer = refusal.is_none().then(|| routes.clone().call(request));
             let (peer, stats) = (&peer, &stats);
             async move {
-                let answer = answer.await;
+                let response = match (answer, refusal) {
+                    (Some(answer), _) => answer.await?,
+                    (None, refusal) => refusal.unwrap_or_default().map(Into::into),
+                };
                 peer.idle();
-                if let Ok(response) = &answer {
-                    stats.responded(response.status());
-                }
-                answer
+                stats.responded(response.status());
+                Ok::<_, Infallible>(response)
             }
         });
         let connection = http1::Builder::new()
@@ -161,6 +166,21 @@ impl One {
             tracing::debug!(address = %peer.address, %error, "connection ended early");
         }
         peer.closed();
-        stats.connections.dec();
+    }
+}
+
+/// Counts a connection for as long as it lives, however it ends.
+struct Open<'s>(&'s HttpStats);
+
+impl<'s> Open<'s> {
+    fn new(stats: &'s HttpStats) -> Self {
+        stats.connections.inc();
+        Self(stats)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.connections.dec();
     }
 }

@@ -122,7 +122,8 @@ impl Origins {
     #[must_use]
     pub fn judge<'a>(&self, headers: &'a HeaderMap) -> Verdict<'a> {
         let Some(value) = headers.get(ORIGIN) else { return Verdict::None };
-        let origin = value.to_str().ok().and_then(Origin::parse);
+        let several = headers.get_all(ORIGIN).iter().nth(1).is_some();
+        let origin = value.to_str().ok().and_then(Origin::parse).filter(|_| !several);
         if origin.is_some_and(|origin| self.allows(&origin, headers)) {
             Verdict::Allowed(value)
         } else {

@@ -1,0 +1,113 @@
+//! What must hold when many threads are in the core at once, and at the moments in between.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::thread;
+
+use weft_broker::core::broker::Broker;
+use weft_broker::core::clock::SystemClock;
+use weft_broker::core::held::Wakes;
+use weft_broker::core::id::SessionId;
+use weft_broker::core::options::Options;
+use weft_broker::core::session::{ConnectRequest, SessionHandle};
+use weft_broker::core::stats::Stats;
+use weft_protocol::{ChannelLimits, ChannelName};
+
+fn broker() -> Arc<Broker> {
+    let stats = Stats::register(&prometheus::Registry::new()).expect("fresh registry");
+    let options =
+        Options { held_per_browser: None, response_bytes: usize::MAX, ..Options::default() };
+    Broker::new(options, stats, Arc::new(SystemClock), None)
+}
+
+fn session(broker: &Broker, patterns: &[&'static str]) -> Arc<SessionHandle> {
+    let id = SessionId::random().expect("entropy");
+    broker.handshake(id).expect("room");
+    let session = broker.find(Some(id.as_str()), None).expect("it lives");
+    let patterns: Vec<Cow<'_, str>> = patterns.iter().map(|&text| text.into()).collect();
+    broker.subscribe(&session, &patterns).expect("room");
+    session
+}
+
+fn name(text: &str) -> ChannelName<'_> {
+    ChannelName::parse(text, &ChannelLimits::default()).expect("a name")
+}
+
+fn connect(id: &str) -> ConnectRequest<'_> {
+    ConnectRequest { id: Some(id), alone: true, advice: None }
+}
+
+#[test]
+fn l11_f5_publishers_in_many_threads_are_seen_by_all_in_one_order() {
+    const EACH: usize = 2_000;
+    let broker = broker();
+    let sessions =
+        [&["/a/b"][..], &["/a/*", "/**"], &["/a/**"]].map(|patterns| session(&broker, patterns));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..EACH {
+                    let mut wakes = Wakes::default();
+                    broker.publish(name("/a/b"), "1", None, &mut wakes).expect("room");
+                }
+            });
+        }
+    });
+    for session in &sessions {
+        broker.receive_connect(session, &connect("1")).expect("it lives");
+        let frames = broker.answer_connect(session, Some("1"), false).batch.frames;
+        assert_eq!(frames.len(), 4 * EACH);
+        assert!(frames.is_sorted_by(|a, b| a.position() < b.position()), "out of order");
+    }
+}
+
+#[test]
+fn l12_a_connect_that_is_dropped_while_events_wait_takes_none() {
+    let broker = broker();
+    let session = session(&broker, &["/a"]);
+    broker.receive_connect(&session, &connect("1")).expect("it lives");
+    broker.answer_connect(&session, Some("1"), false);
+    for id in ["2", "3"] {
+        broker.receive_connect(&session, &connect(id)).expect("it lives");
+        let held = broker.hold_connect(&session, &connect(id));
+        broker.publish(name("/a"), id, None, &mut Wakes::default()).expect("room");
+        drop(held);
+    }
+    broker.receive_connect(&session, &connect("4")).expect("it lives");
+    let mut held = broker.hold_connect(&session, &connect("4"));
+    let answer = held.poll(broker.clock().now()).expect("events wait");
+    assert_eq!(answer.batch.frames.len(), 2);
+    assert_eq!(broker.census().held, 0);
+}
+
+#[test]
+fn e17_e18_sessions_that_end_while_they_are_used_leave_nothing_behind() {
+    let broker = broker();
+    for _ in 0..200 {
+        let session = session(&broker, &["/a"]);
+        thread::scope(|scope| {
+            let (broker, session) = (&broker, &session);
+            scope.spawn(move || broker.disconnect(session));
+            scope.spawn(move || {
+                let patterns: Vec<Cow<'_, str>> = ["/b", "/c/**"].map(Into::into).into();
+                let _ = broker.subscribe(session, &patterns);
+                broker.unsubscribe(session, &patterns);
+                let _ = broker.subscribe(session, &patterns);
+            });
+            scope.spawn(move || {
+                if broker.receive_connect(session, &connect("1")).is_ok() {
+                    drop(broker.hold_connect(session, &connect("1")));
+                }
+            });
+            scope.spawn(move || {
+                let mut wakes = Wakes::default();
+                for channel in ["/a", "/b", "/c/d"] {
+                    broker.publish(name(channel), "1", None, &mut wakes).expect("room");
+                }
+            });
+        });
+    }
+    broker.audit().expect("sound");
+    assert_eq!(broker.census(), weft_broker::core::broker::Census::default());
+    assert_eq!(broker.frame_bytes(), 0);
+}
