@@ -21,7 +21,7 @@ use crate::core::stats::Stats;
 use crate::exchange::Exchange;
 use crate::http::admin::Admin;
 use crate::http::bayeux::Endpoint;
-use crate::http::body::BodyLimits;
+use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::connection::Deadlines;
 use crate::http::cookie::{CookieOptions, Cookies};
 use crate::http::limits::{ConnectionLimits, Gate};
@@ -79,9 +79,10 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let stats = Stats::register(&registry).map_err(about("metrics"))?;
     let http_stats = HttpStats::register(&registry).map_err(about("metrics"))?;
     let broker = Broker::new(core_options(config), stats, Arc::new(SystemClock), None);
+    let bodies = BodyBudget::new(size(config.limits.body_bytes_total.get()));
     let admin_origins = origins(config, config.admin);
-    let admin =
-        Admin::new(Arc::clone(&broker), admin_origins, registry).map_err(about("metrics"))?;
+    let admin = Admin::new(Arc::clone(&broker), Arc::clone(&bodies), admin_origins, registry)
+        .map_err(about("metrics"))?;
 
     let running = Running {
         listen: public.local_addr().map_err(about("listen"))?,
@@ -102,7 +103,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         stop: stop.clone(),
     };
     let site = Site {
-        endpoint: Arc::new(endpoint(config, &broker, cookies)),
+        endpoint: Arc::new(endpoint(config, &broker, cookies, Arc::clone(&bodies))),
         mounts: config.bayeux.mounts.clone().into(),
         demo: config.demo.enabled,
     };
@@ -170,7 +171,12 @@ async fn bind(what: &str, address: SocketAddr) -> Result<TcpListener, StartError
     TcpListener::bind(address).await.map_err(about(format!("{what} address {address}")))
 }
 
-fn endpoint(config: &Config, broker: &Arc<Broker>, cookies: Cookies) -> Endpoint {
+fn endpoint(
+    config: &Config,
+    broker: &Arc<Broker>,
+    cookies: Cookies,
+    budget: Arc<BodyBudget>,
+) -> Endpoint {
     let mut offered = vec![ConnectionType::LongPolling, ConnectionType::CrossOriginLongPolling];
     if config.bayeux.callback_polling {
         offered.push(ConnectionType::CallbackPolling);
@@ -191,6 +197,7 @@ fn endpoint(config: &Config, broker: &Arc<Broker>, cookies: Cookies) -> Endpoint
         body: BodyLimits {
             bytes: size(config.limits.body.get()),
             time: config.http.body_timeout.get(),
+            budget,
         },
         callback_polling: config.bayeux.callback_polling,
     }
@@ -247,7 +254,7 @@ fn origins(config: &Config, address: SocketAddr) -> Origins {
         port: entry.port.unwrap_or(if entry.scheme == "https" { 443 } else { 80 }),
         wildcard: entry.wildcard,
     });
-    Origins { allowed: allowed.collect(), loopback: address.ip().is_loopback() }
+    Origins { allowed: allowed.collect(), loopback: address.ip().to_canonical().is_loopback() }
 }
 
 /// Takes all the open files that the process may have, and four fifths of them for connections.

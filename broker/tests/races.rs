@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use weft_broker::core::broker::Broker;
-use weft_broker::core::clock::SystemClock;
+use weft_broker::core::clock::{Clock, SystemClock};
 use weft_broker::core::held::Wakes;
 use weft_broker::core::id::SessionId;
 use weft_broker::core::options::Options;
@@ -34,7 +34,7 @@ fn name(text: &str) -> ChannelName<'_> {
 }
 
 fn connect(id: &str) -> ConnectRequest<'_> {
-    ConnectRequest { id: Some(id), alone: true, advice: None }
+    ConnectRequest { arrived: SystemClock.now(), id: Some(id), alone: true, advice: None }
 }
 
 #[test]

@@ -169,24 +169,51 @@ fn r24_p5_a_response_is_capped_and_the_rest_follows_in_order() {
 }
 
 #[test]
-fn p5_when_all_queues_together_pass_their_bound_publishers_are_refused() {
+fn p4_p5_when_memory_is_short_silent_sessions_lose_are_told_and_stop_nobody() {
     let broker = Broker::with(
         "[limits]\nbody = \"64KiB\"\nqueue_bytes = \"64KiB\"\nqueue_bytes_total = \"64KiB\"\n",
     );
-    let mut readers: Vec<_> =
+    let mut silent: Vec<_> =
         (0..4).map(|n| Client::subscribed(&broker, &format!("/r/{n}"))).collect();
+    let mut victim = Client::subscribed(&broker, "/victim");
     let mut publisher = Client::connected(&broker);
     let text = "x".repeat(30_000);
-    for n in 0..3 {
-        ok(&publisher.publish(&format!("/r/{n}"), text.clone()));
+    for _ in 0..3 {
+        for n in 0..4 {
+            ok(&publisher.publish(&format!("/r/{n}"), text.clone()));
+        }
+        let mut held = victim.start_connect();
+        ok(&publisher.publish("/victim", 1));
+        assert_eq!(data(held.answer()), [1], "whoever polls is not concerned");
+        assert!(broker.metric("weft_frame_bytes") < 160_000.0);
     }
-    refused(&publisher.publish("/r/3", text.clone()), "503::overloaded");
-    assert!(broker.metric("weft_frame_bytes") < 100_000.0);
-    for reader in &mut readers[..3] {
-        assert_eq!(data(reader.connect()).len(), 1);
-        assert_eq!(reader.peek().len(), 1, "that connect proved receipt");
+    assert!(broker.metric("weft_messages_dropped_total") >= 8.0);
+    for (n, reader) in silent.iter_mut().enumerate() {
+        let messages = reader.connect();
+        let reply = messages.last().expect("a reply");
+        let gap = &reply["ext"]["weft"]["gap"][0];
+        assert_eq!(gap["channel"], format!("/r/{n}"), "{reply}");
     }
-    ok(&publisher.publish("/r/3", text));
+}
+
+#[test]
+fn r37_large_bodies_share_a_bounded_memory_and_small_ones_pass_by() {
+    let siege = Siege::with(
+        "[http]\nbody_timeout = \"1s\"\n[limits]\nbody = \"64KiB\"\nbody_bytes_total = \"64KiB\"\n",
+    );
+    let mut greedy = siege.0.connect();
+    let most = format!("[{}", " ".repeat(60_000));
+    greedy.start(&Request::post("/bayeux", most).header("Content-Length", "65000"));
+    siege.0.wait_metric("weft_body_bytes", |bytes| bytes >= 60_000.0);
+    ok(&Client::new(&siege.0).handshake());
+    let mut client = Client::connected(&siege.0);
+    let large = "y".repeat(40_000);
+    // It waits until the greedy one is cut, and then it is read.
+    ok(&client.publish("/a", large));
+    assert_eq!(greedy.read().expect("an answer").status, 400);
+    siege.0.wait_metric("weft_body_bytes", |bytes| bytes == 0.0);
+    ok(&client.disconnect());
+    siege.over();
 }
 
 #[test]

@@ -10,8 +10,9 @@ use weft_tests::held::Held;
 use weft_tests::http::{Connection, Request};
 
 /// Every metric that these tests move, or that is moved in `limits.rs`.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
     "weft_batch_messages",
+    "weft_body_bytes",
     "weft_connections",
     "weft_connections_refused_total",
     "weft_connections_total",

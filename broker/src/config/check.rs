@@ -4,6 +4,8 @@
 
 use std::{fmt::Display, net::SocketAddr};
 
+use tracing_subscriber::EnvFilter;
+
 use super::{AuthMode, Config, HumanDuration, SameSite};
 
 /// First segments of paths that mean something else.
@@ -31,6 +33,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     browsers(config, &mut problems);
     limits(config, &mut problems);
     http(config, &mut problems);
+    log(config, &mut problems);
     problems.0
 }
 
@@ -165,6 +168,14 @@ fn limits(config: &Config, problems: &mut Problems) {
     problems.positive("limits.queue_messages", limits.queue_messages);
     problems.positive("limits.response_bytes", limits.response_bytes.get());
     problems.unless(
+        limits.body_bytes_total >= limits.body,
+        &["limits.body_bytes_total", "limits.body"],
+        format!(
+            "limits.body_bytes_total ({}) is less than limits.body ({}), which one request may take",
+            limits.body_bytes_total, limits.body
+        ),
+    );
+    problems.unless(
         limits.queue_bytes >= limits.body,
         &["limits.queue_bytes", "limits.body"],
         format!(
@@ -208,5 +219,26 @@ fn http(config: &Config, problems: &mut Problems) {
                 http.idle_timeout
             ),
         );
+    }
+}
+
+/// A bare word that is no level would silence everything, the line that says where weft listens
+/// included.
+fn log(config: &Config, problems: &mut Problems) {
+    let level = &config.log.level;
+    let known = |word: &str| {
+        ["off", "error", "warn", "info", "debug", "trace"]
+            .iter()
+            .any(|level| level.eq_ignore_ascii_case(word))
+    };
+    let bare = level.split(',').map(str::trim).filter(|part| !part.contains(['=', '[']));
+    let unknown: Vec<&str> = bare.filter(|part| !known(part)).collect();
+    problems.unless(
+        unknown.is_empty(),
+        &["log.level"],
+        format!("{unknown:?} is no level: error, warn, info, debug, trace or off"),
+    );
+    if let (true, Err(error)) = (unknown.is_empty(), EnvFilter::try_new(level)) {
+        problems.unless(false, &["log.level"], error.to_string());
     }
 }

@@ -90,8 +90,14 @@ impl Draft {
     /// Reads the file, over the defaults.
     fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let file = path.display();
-        let text = fs::read_to_string(path)
+        let bytes = fs::read(path)
             .map_err(|error| ConfigError::one(format!("{file}: cannot be read: {error}")))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let before = String::from_utf8_lossy(error.as_bytes().get(..valid).unwrap_or(&[]));
+            let (line, column) = line_and_column(&before, valid);
+            ConfigError::one(format!("{file}:{line}:{column}: the file is not UTF-8"))
+        })?;
         let place = |span: &Range<usize>| {
             let (line, column) = line_and_column(&text, span.start);
             format!("{file}:{line}:{column}")

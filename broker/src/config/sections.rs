@@ -144,6 +144,9 @@ pub struct Limits {
     pub loopback: bool,
     /// The largest request body, in bytes. Default 1MiB.
     pub body: ByteSize,
+    /// Bytes of request bodies under way in all, no less than `body`; those past it wait for room, and
+    /// the time they may take is running. Bodies up to 16KiB do not count. Default 256MiB.
+    pub body_bytes_total: ByteSize,
     /// How deep JSON may be nested, 1 to 127, `data` included. Default 64.
     pub depth: u64,
     /// Messages in one request. Default 1000.
@@ -177,6 +180,7 @@ impl Default for Limits {
             connections_per_address: 1_024,
             loopback: false,
             body: ByteSize::mib(1),
+            body_bytes_total: ByteSize::mib(256),
             depth: 64,
             messages_per_request: 1_000,
             channel_bytes: 255,
@@ -195,9 +199,11 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// How long a request's head may take to arrive. Default 10s: slow heads are an attack.
+    /// How long a request's head may take to arrive on an idle connection; one that begins behind
+    /// another request has until `idle_timeout`. Default 10s: slow heads are an attack.
     pub head_timeout: HumanDuration,
-    /// How long a request's body may take to arrive. Default 30s: a phone needs some time for 1MiB.
+    /// How long a request's body may take to arrive, and how long the reader of a response may take
+    /// nothing of it. Default 30s: a phone needs some time for 1MiB.
     pub body_timeout: HumanDuration,
     /// How long a connection may stay open between two requests; more than the advised intervals.
     /// Default 75s, a little more than the proxies' usual 60s, so that it is they who close.

@@ -47,6 +47,7 @@ pub struct Broker {
     alive: Arc<FrameBytes>,
     store: Option<Arc<dyn Backlog>>,
     keys: AtomicU64,
+    next_relief: Mutex<Option<Instant>>,
 }
 
 /// Nobody may speak for a session with this clientId.
@@ -101,6 +102,7 @@ impl Broker {
             hasher: RandomState::new(),
             alive: Arc::new(FrameBytes::default()),
             keys: AtomicU64::new(1),
+            next_relief: Mutex::new(None),
             options,
             stats,
             clock,
@@ -258,16 +260,48 @@ impl Broker {
         (self.hasher.hash_one(channel.as_str()) % ORDER_STRIPES as u64) as usize
     }
 
-    /// The bounds that hold for a queue now: when memory is short, slow sessions keep their newest
-    /// message only; when that does not help, publishers are refused (P5).
+    /// The bounds that hold for a queue now. When memory is short, each session keeps what fits its
+    /// fair share; when that does not help, those that hold no connect lose what waits for them; and
+    /// when even that does not help, publishers are refused (P5). Every loss is told.
     fn queue_limits(&self) -> Result<QueueLimits, Error> {
-        let alive = self.alive.get();
         let total = self.options.queue_bytes_total;
-        if alive > total + total / 4 {
+        let limits = self.options.queue;
+        if self.alive.get() <= total {
+            return Ok(limits);
+        }
+        let share = total / self.registry.len().max(1);
+        let hard = total + total / 4;
+        self.relieve(share, hard);
+        if self.alive.get() > hard {
             return Err(Error::Overloaded);
         }
-        let limits = self.options.queue;
-        Ok(if alive > total { QueueLimits { messages: 1, ..limits } } else { limits })
+        Ok(QueueLimits { bytes: limits.bytes.min(share), ..limits })
+    }
+
+    /// Shortens all queues. It is a walk over all sessions, so it takes at most a tenth of the time.
+    fn relieve(&self, share: usize, hard: usize) {
+        let begun = self.clock.now();
+        let Some(mut next) = self.next_relief.try_lock() else { return };
+        if next.is_some_and(|next| begun < next) {
+            return;
+        }
+        self.shrink_queues(share, 1, |_| true);
+        if self.alive.get() > hard {
+            self.shrink_queues(0, 0, |state| state.hold.is_none());
+        }
+        let ended = self.clock.now();
+        *next = Some(ended + ended.saturating_duration_since(begun) * 10);
+    }
+
+    fn shrink_queues(&self, bytes: usize, keep: usize, which: impl Fn(&Session) -> bool) {
+        let mut dropped = 0;
+        self.registry.for_each(|session| {
+            let mut state = session.state.lock();
+            if which(&state) {
+                dropped += state.queue.shrink(bytes, keep);
+            }
+        });
+        self.stats.dropped.inc_by(dropped as u64);
     }
 
     /// Whether anybody would get a message of this channel by a pattern that begins with `below`:

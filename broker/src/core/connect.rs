@@ -8,9 +8,20 @@ use weft_protocol::{Advice, Error, Reconnect};
 
 use super::broker::{Broker, millis};
 use super::browsers::Claim;
+use super::frame::Frame;
 use super::held::{Held, Hold, Release};
 use super::queue::Batch;
 use super::session::{AdviceDebt, ConnectRequest, End, Session, SessionHandle};
+
+/// How a connect was taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// It is the session's newest: to be held or answered.
+    Newest,
+    /// It arrived before the session's last reply went out, or before its newest connect: it settles
+    /// nothing, replaces nothing and gets no events.
+    Stale,
+}
 
 /// The answer to a connect.
 #[derive(Debug)]
@@ -35,10 +46,15 @@ impl Broker {
         &self,
         session: &Arc<SessionHandle>,
         connect: &ConnectRequest<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Received, Error> {
         let mut state = session.state.lock();
         if state.ended.is_some() {
             return Err(Error::SessionUnknown);
+        }
+        self.touch(session, &mut state);
+        if state.is_stale(connect) {
+            self.stats.superseded.inc();
+            return Ok(Received::Stale);
         }
         let resent = state.receive_connect(connect);
         self.stats.resent.inc_by(resent as u64);
@@ -47,7 +63,7 @@ impl Broker {
             older.release(why);
         }
         self.touch(session, &mut state);
-        Ok(())
+        Ok(Received::Newest)
     }
 
     /// Holds a connect that was received and stands alone in its request. The first of a session,
@@ -69,6 +85,10 @@ impl Broker {
         let mut state = session.state.lock();
         if state.ended.is_some() {
             hold.release(Release::Ended);
+            // It may have ended after its place was claimed.
+            if let Some(browser) = state.browser() {
+                self.browsers.leave(browser, session.key);
+            }
         } else if self.draining.load(Ordering::Acquire) {
             hold.release(Release::Drained);
         } else {
@@ -148,6 +168,17 @@ impl Broker {
         }
     }
 
+    /// Answers a connect that a newer one has replaced, or that came too late: an ordinary reply, and
+    /// no events (L5).
+    pub fn answer_superseded(&self, session: &SessionHandle, asked_advice: bool) -> Connected {
+        self.give_way(session, &mut session.state.lock(), asked_advice)
+    }
+
+    fn give_way(&self, session: &SessionHandle, state: &mut Session, asked: bool) -> Connected {
+        let advice = self.advise(session, state, asked);
+        Connected { outcome: Ok(()), advice, batch: Batch::default(), reply_no: 0 }
+    }
+
     fn answer(
         &self,
         session: &Arc<SessionHandle>,
@@ -155,7 +186,8 @@ impl Broker {
         id: Option<&str>,
         asked_advice: bool,
     ) -> Connected {
-        let batch = state.answer(id, self.options.response_bytes);
+        let batch = state.answer(self.clock.now(), id, self.options.response_bytes);
+        self.step_back(session, state);
         self.stats.batch.observe(batch.frames.len() as f64);
         self.stats.messages_out.inc_by(batch.frames.len() as u64);
         let advice = self.advise(session, state, asked_advice);
@@ -187,9 +219,7 @@ impl Broker {
         let id = held.id.as_deref();
         let answer = match held.hold.released() {
             Some(Release::Superseded) => {
-                let advice = self.advise(&held.session, &mut state, held.asked_advice);
-                let batch = Batch::default();
-                Connected { outcome: Ok(()), advice, batch, reply_no: 0 }
+                self.give_way(&held.session, &mut state, held.asked_advice)
             }
             Some(Release::Fought) => self.unknown(),
             Some(Release::Ended) if state.ended == Some(End::Expired) => self.unknown(),
@@ -199,7 +229,6 @@ impl Broker {
             }
             None if state.queue.has_news() || now >= held.hold.deadline => {
                 state.hold = None;
-                self.step_back(&held.session, &state);
                 self.answer(&held.session, &mut state, id, held.asked_advice)
             }
             None => {
@@ -217,8 +246,11 @@ impl Broker {
     /// A held connect's client went away: nothing was taken, the session is merely not held.
     pub(crate) fn abandon(&self, held: &Held) {
         let mut state = held.session.state.lock();
-        let mine = state.hold.as_ref().is_some_and(|hold| Arc::ptr_eq(hold, &held.hold));
-        if !mine {
+        let Some(hold) = &state.hold else {
+            // Let go already, and never answered.
+            return self.step_back(&held.session, &state);
+        };
+        if !Arc::ptr_eq(hold, &held.hold) {
             return;
         }
         state.hold = None;
@@ -236,16 +268,17 @@ impl Broker {
         Connected { outcome: Ok(()), advice, batch: Batch::default(), reply_no: 0 }
     }
 
-    /// 402, with advice to handshake.
     fn unknown(&self) -> Connected {
-        self.refuse_connect(Error::SessionUnknown)
+        self.refuse_connect(Error::SessionUnknown, false)
     }
 
     /// A failed connect: without a session, handshake; else come again, but not at once (decisions
-    /// 3.6).
+    /// 3.6). A handshake may be asked for later, too: who keeps no cookies where they are required
+    /// would shake hands for ever.
     #[must_use]
-    pub fn refuse_connect(&self, error: Error) -> Connected {
+    pub fn refuse_connect(&self, error: Error, later: bool) -> Connected {
         let advice = match error {
+            Error::SessionUnknown if later => self.advice_later(Reconnect::Handshake),
             Error::SessionUnknown => self.advice(Reconnect::Handshake),
             _ => self.advice_later(Reconnect::Retry),
         };
@@ -264,14 +297,14 @@ impl Broker {
     }
 
     /// Takes events for a reply other than a connect's, where the operator wants that.
-    pub fn take_for_any_reply(&self, session: &SessionHandle) -> (Batch, u64) {
+    pub fn take_for_any_reply(&self, session: &SessionHandle) -> (Vec<Frame>, u64) {
         let mut state = session.state.lock();
         if state.ended.is_some() {
-            return (Batch::default(), 0);
+            return (Vec::new(), 0);
         }
-        let batch = state.take(self.options.response_bytes);
-        self.stats.messages_out.inc_by(batch.frames.len() as u64);
-        (batch, state.reply_no)
+        let frames = state.take_frames(self.options.response_bytes);
+        self.stats.messages_out.inc_by(frames.len() as u64);
+        (frames, state.reply_no)
     }
 
     /// Releases the session's held connect, since another of its messages came by callback-polling:

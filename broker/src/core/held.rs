@@ -133,12 +133,16 @@ impl Held {
     }
 
     /// Waits for events, the deadline or a release. Cancel-safe: nothing is taken before the end.
-    pub async fn wait(mut self, clock: &dyn Clock) -> Connected {
-        // Events may be waiting, and the client may be gone already: one turn lets the edge look at
-        // the socket, and drop this future if it is closed, before anything is taken.
-        tokio::task::yield_now().await;
+    ///
+    /// `gone` tells whether the client has closed its socket where the edge cannot see it by itself,
+    /// since bytes of another request lie before the end; then nothing is taken either.
+    pub async fn wait(mut self, clock: &dyn Clock, gone: &(dyn Fn() -> bool + Sync)) -> Connected {
         loop {
-            if let Some(answer) = self.poll(clock.now()) {
+            let now = clock.now();
+            if self.is_due(now) && gone() {
+                return self.give_up();
+            }
+            if let Some(answer) = self.poll(now) {
                 return answer;
             }
             tokio::select! {
@@ -147,6 +151,19 @@ impl Held {
                 () = tokio::time::sleep_until(self.hold.deadline.into()) => {}
             }
         }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.hold.released().is_some()
+            || now >= self.hold.deadline
+            || self.session.state.lock().queue.has_news()
+    }
+
+    /// There is nobody to answer.
+    fn give_up(mut self) -> Connected {
+        self.answered = true;
+        self.broker.abandon(&self);
+        self.broker.answer_superseded(&self.session, false)
     }
 }
 

@@ -71,9 +71,14 @@ impl Queue {
         self.frames.len() > self.sent || self.gaps.untold()
     }
 
-    /// Takes what goes into one reply: at least one frame, then as many as `bytes_max` holds. They
-    /// stay here until [`Queue::confirm`].
+    /// Takes what goes into one connect reply. It stays here until [`Queue::confirm`].
     pub fn take(&mut self, bytes_max: usize) -> Batch {
+        Batch { frames: self.take_frames(bytes_max), gaps: self.gaps.tell() }
+    }
+
+    /// Takes the events of a reply that has no place for gaps: at least one, then as many as
+    /// `bytes_max` holds.
+    pub fn take_frames(&mut self, bytes_max: usize) -> Vec<Frame> {
         let mut bytes = 0;
         let waiting = self.frames.range(self.sent..);
         let frames: Vec<Frame> = waiting
@@ -85,7 +90,17 @@ impl Queue {
             .cloned()
             .collect();
         self.sent += frames.len();
-        Batch { frames, gaps: self.gaps.tell() }
+        frames
+    }
+
+    /// Drops the oldest until no more than `bytes` are left, or `keep` frames; returns how many went
+    /// unsent.
+    pub fn shrink(&mut self, bytes: usize, keep: usize) -> usize {
+        let mut dropped = 0;
+        while self.bytes > bytes && self.frames.len() > keep {
+            dropped += self.drop_oldest();
+        }
+        dropped
     }
 
     /// The last reply arrived: forget what it carried.

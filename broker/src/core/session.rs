@@ -89,6 +89,8 @@ pub enum End {
 /// How a connect came in, as far as receipt of the last reply and holding are concerned.
 #[derive(Debug, Clone)]
 pub struct ConnectRequest<'a> {
+    /// When its head had come.
+    pub arrived: Instant,
     /// The message's id as sent.
     pub id: Option<&'a str>,
     /// Whether it was the only message of its request.
@@ -124,6 +126,9 @@ pub struct Session {
     pub(crate) advice: AdviceDebt,
     /// Number of the last reply that carried events.
     pub(crate) reply_no: u64,
+    /// The latest moment at which a connect arrived or was answered: whatever arrived before that is
+    /// out of date, and says nothing about receipt.
+    latest: Instant,
     /// The gap between connects that the client itself announced.
     pub(crate) client_interval: Duration,
     write_failed: bool,
@@ -152,6 +157,7 @@ impl Session {
             demoted: false,
             advice: AdviceDebt::None,
             reply_no: 0,
+            latest: now,
             client_interval: Duration::ZERO,
             write_failed: false,
             polled: false,
@@ -185,9 +191,16 @@ impl Session {
         }
     }
 
+    /// Whether a connect was overtaken by what happened since it arrived: it was sent before the last
+    /// reply went out, or before the connect that is held now.
+    pub(crate) fn is_stale(&self, connect: &ConnectRequest<'_>) -> bool {
+        connect.arrived < self.latest
+    }
+
     /// Takes in a connect: does it prove that the last reply arrived, or tell that it was lost
     /// (decisions section 4)? Returns how many events must go again.
     pub(crate) fn receive_connect(&mut self, connect: &ConnectRequest<'_>) -> usize {
+        self.latest = connect.arrived;
         let repeats = connect.id.is_some() && connect.id == self.answered_id.as_deref();
         let signals_failure = connect.alone && connect.wants_answer_now() && self.polled;
         let lost = self.write_failed || signals_failure || (repeats && self.ids_differ);
@@ -217,21 +230,26 @@ impl Session {
     }
 
     /// Takes what one connect reply carries and remembers whose answer it is.
-    pub(crate) fn answer(&mut self, id: Option<&str>, bytes_max: usize) -> Batch {
+    pub(crate) fn answer(&mut self, now: Instant, id: Option<&str>, bytes_max: usize) -> Batch {
+        self.latest = self.latest.max(now);
         self.connected = true;
         if self.answered_id.as_deref() != id {
             self.answered_id = id.map(Box::from);
         }
-        self.take(bytes_max)
+        let batch = self.queue.take(bytes_max);
+        self.number(!batch.frames.is_empty() || !batch.gaps.is_empty());
+        batch
     }
 
-    /// Takes events for any reply.
-    pub(crate) fn take(&mut self, bytes_max: usize) -> Batch {
-        let batch = self.queue.take(bytes_max);
-        if !batch.frames.is_empty() || !batch.gaps.is_empty() {
-            self.reply_no += 1;
-        }
-        batch
+    /// Takes events for any other reply. Gaps wait for a connect reply.
+    pub(crate) fn take_frames(&mut self, bytes_max: usize) -> Vec<Frame> {
+        let frames = self.queue.take_frames(bytes_max);
+        self.number(!frames.is_empty());
+        frames
+    }
+
+    fn number(&mut self, carries: bool) {
+        self.reply_no += u64::from(carries);
     }
 
     /// Adds a frame; returns the hold to wake, if one waits and nobody woke it yet, and how many
@@ -281,7 +299,7 @@ mod tests {
 
     fn connect(id: &str, alone: bool, timeout_ms: Option<u64>) -> ConnectRequest<'_> {
         let advice = timeout_ms.map(|ms| ClientAdvice { timeout_ms: Some(ms), interval_ms: None });
-        ConnectRequest { id: Some(id), alone, advice }
+        ConnectRequest { arrived: Instant::now(), id: Some(id), alone, advice }
     }
 
     /// Sends connects, each answered with one event, and says which of them found the last lost.
@@ -300,7 +318,7 @@ mod tests {
             .map(|&(id, alone, timeout)| {
                 let resent = session.receive_connect(&connect(id, alone, timeout));
                 next(&mut session);
-                session.answer(Some(id), 1 << 20);
+                session.answer(Instant::now(), Some(id), 1 << 20);
                 resent > 0
             })
             .collect()

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use prometheus::{Encoder, IntGauge, Registry, TextEncoder};
 
+use super::body::BodyBudget;
 use super::headers;
 use super::origins::{Origins, Verdict};
 use crate::core::broker::Broker;
@@ -14,6 +15,7 @@ use crate::core::broker::Broker;
 #[derive(Debug)]
 pub struct Admin {
     broker: Arc<Broker>,
+    bodies: Arc<BodyBudget>,
     origins: Origins,
     registry: Registry,
     gauges: Gauges,
@@ -27,6 +29,7 @@ struct Gauges {
     queued: IntGauge,
     queued_bytes: IntGauge,
     frame_bytes: IntGauge,
+    body_bytes: IntGauge,
     subscriptions: IntGauge,
 }
 
@@ -37,6 +40,7 @@ impl Admin {
     /// When a name is registered twice.
     pub fn new(
         broker: Arc<Broker>,
+        bodies: Arc<BodyBudget>,
         origins: Origins,
         registry: Registry,
     ) -> Result<Self, prometheus::Error> {
@@ -51,9 +55,10 @@ impl Admin {
             queued: gauge("weft_queue_messages", "Messages queued for sessions.")?,
             queued_bytes: gauge("weft_queue_bytes", "Their bytes, counted once per session.")?,
             frame_bytes: gauge("weft_frame_bytes", "Bytes of messages in memory, counted once.")?,
+            body_bytes: gauge("weft_body_bytes", "Bytes set aside for large bodies under way.")?,
             subscriptions: gauge("weft_subscriptions", "Subscriptions that stand.")?,
         };
-        Ok(Self { broker, origins, registry, gauges })
+        Ok(Self { broker, bodies, origins, registry, gauges })
     }
 
     /// Answers a request.
@@ -85,6 +90,7 @@ impl Admin {
             (&self.gauges.queued, census.queued),
             (&self.gauges.queued_bytes, census.queued_bytes),
             (&self.gauges.frame_bytes, self.broker.frame_bytes()),
+            (&self.gauges.body_bytes, self.bodies.in_use()),
             (&self.gauges.subscriptions, census.subscriptions),
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

@@ -2,6 +2,7 @@
 //! that the way in which bytes reach it can change under it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use http::header::{CONNECTION, SET_COOKIE};
@@ -52,7 +53,9 @@ impl Endpoint {
         S: Stream<Item = Result<B, E>>,
         B: Buf,
     {
+        let arrived = self.exchange.now();
         if let Some(refusal) = self.refuse(&head) {
+            head.peer.leaves_unread();
             return refusal;
         }
         let origin = match self.origins.judge(&head.headers) {
@@ -60,8 +63,8 @@ impl Endpoint {
             Verdict::None | Verdict::Foreign => None,
         };
         let mut response = match head.method {
-            Method::POST => self.post(head, body).await,
-            Method::GET if self.callback_polling => self.get(head).await,
+            Method::POST => self.post(head, body, arrived).await,
+            Method::GET if self.callback_polling => self.get(head, arrived).await,
             _ => headers::method_not_allowed(self.methods()),
         };
         if let Some(origin) = origin {
@@ -102,31 +105,36 @@ impl Endpoint {
         }
     }
 
-    async fn post<S, B, E>(&self, head: Head, body: S) -> Response<Bytes>
+    async fn post<S, B, E>(&self, head: Head, body: S, arrived: Instant) -> Response<Bytes>
     where
         S: Stream<Item = Result<B, E>>,
         B: Buf,
     {
-        let body = match body::read(&head.headers, body, self.body).await {
+        let body = match body::read(&head.headers, body, &self.body).await {
             Ok(body) => body,
-            Err(failure) => return fail(failure),
+            Err(failure) => {
+                head.peer.leaves_unread();
+                return fail(failure);
+            }
         };
-        let (caller, peer) = self.caller(head, ConnectionType::LongPolling);
-        match long_polling::post(&self.exchange, caller, body).await {
+        let (caller, peer) = self.caller(head, ConnectionType::LongPolling, arrived);
+        let gone = || peer.is_gone();
+        match long_polling::post(&self.exchange, caller, body, &gone).await {
             Ok(answer) => self.answer(&peer, caller, answer, headers::JSON),
             Err(error) => headers::text(status(error.status()), &error.to_string()),
         }
     }
 
-    async fn get(&self, mut head: Head) -> Response<Bytes> {
+    async fn get(&self, mut head: Head, arrived: Instant) -> Response<Bytes> {
         if !self.origins.script_is_welcome(&head.headers, head.peer.address.ip()) {
             let text = "scripts of this page may not load from here; \
                         name its origin in `origins` if they should";
             return headers::text(StatusCode::FORBIDDEN, text);
         }
         let query = std::mem::take(&mut head.query);
-        let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling);
-        match callback_polling::get(&self.exchange, caller, query).await {
+        let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling, arrived);
+        let gone = || peer.is_gone();
+        match callback_polling::get(&self.exchange, caller, query, &gone).await {
             Ok(answer) => {
                 let mut response = self.answer(&peer, caller, answer, headers::SCRIPT);
                 headers::as_download(&mut response);
@@ -137,9 +145,14 @@ impl Endpoint {
     }
 
     /// Who asks. The rest of the head is dropped here, before anything is held.
-    fn caller(&self, head: Head, transport: ConnectionType) -> (Caller, Arc<Peer>) {
+    fn caller(
+        &self,
+        head: Head,
+        transport: ConnectionType,
+        arrived: Instant,
+    ) -> (Caller, Arc<Peer>) {
         let browser = self.cookies.browser(&head.headers);
-        (Caller { browser, transport }, head.peer)
+        (Caller { browser, transport, arrived }, head.peer)
     }
 
     fn answer(

@@ -1,24 +1,62 @@
 //! Reading a request's body under a limit and a deadline, so that too much is answered 413 and too
 //! slow is cut, while a held poll (whose body was read long before) is never touched by either.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Buf;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, StatusCode};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_stream::{Stream, StreamExt};
 
 /// How much of a body past the limit is read and thrown away, so that the sender, busy sending,
 /// gets to see the answer and the connection lives on.
 const SWALLOW_MAX: u64 = 8 << 20;
 
+/// What a body may take without asking: most bodies are smaller.
+const FREE_BYTES: usize = 16 << 10;
+/// The unit of the budget.
+const KIB: usize = 1 << 10;
+
 /// Bounds of a body.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct BodyLimits {
     /// Most bytes.
     pub bytes: usize,
     /// How long the whole body may take.
     pub time: Duration,
+    /// What all bodies under way may take together.
+    pub budget: Arc<BodyBudget>,
+}
+
+/// Memory for bodies under way. A body past the first [`FREE_BYTES`] waits for its share, and the
+/// time it may take is running: whoever sends slowly is cut, whoever sends fast waits a little.
+#[derive(Debug)]
+pub struct BodyBudget {
+    kib: Semaphore,
+    total: usize,
+}
+
+impl BodyBudget {
+    /// A budget of so many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Arc<Self> {
+        let total = (bytes / KIB).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        Arc::new(Self { kib: Semaphore::new(total), total })
+    }
+
+    /// Bytes in use now.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        (self.total - self.kib.available_permits()) * KIB
+    }
+
+    /// Waits for a share.
+    async fn share(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        let kib = bytes.div_ceil(KIB).min(self.total);
+        self.kib.acquire_many(u32::try_from(kib).ok()?).await.ok()
+    }
 }
 
 /// Why there is no body.
@@ -60,7 +98,7 @@ impl BodyFailure {
 pub async fn read<S, B, E>(
     headers: &HeaderMap,
     body: S,
-    limits: BodyLimits,
+    limits: &BodyLimits,
 ) -> Result<Vec<u8>, BodyFailure>
 where
     S: Stream<Item = Result<B, E>>,
@@ -74,7 +112,7 @@ where
         return Err(BodyFailure::TooLarge);
     }
     let known = usize::try_from(told.unwrap_or(0).min(limit)).unwrap_or(0);
-    let reading = collect(body, known, limits.bytes);
+    let reading = collect(body, known, limits);
     let late = if told.is_some_and(|told| told > limit) {
         BodyFailure::TooLarge
     } else {
@@ -83,23 +121,35 @@ where
     tokio::time::timeout(limits.time, reading).await.unwrap_or(Err(late))
 }
 
-async fn collect<S, B, E>(body: S, known: usize, limit: usize) -> Result<Vec<u8>, BodyFailure>
+async fn collect<S, B, E>(
+    body: S,
+    known: usize,
+    limits: &BodyLimits,
+) -> Result<Vec<u8>, BodyFailure>
 where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
     tokio::pin!(body);
-    let mut read = Vec::with_capacity(known.min(64 << 10));
+    let mut read = Vec::with_capacity(known.min(FREE_BYTES));
+    let mut share: Option<SemaphorePermit<'_>> = None;
     let mut swallowed = 0;
     while let Some(chunk) = body.next().await {
         let mut chunk = chunk.map_err(|_| BodyFailure::Broken)?;
-        if swallowed > 0 || read.len() + chunk.remaining() > limit {
-            swallowed += read.len() as u64 + chunk.remaining() as u64;
+        let len = read.len() + chunk.remaining();
+        if swallowed > 0 || len > limits.bytes {
+            swallowed += len as u64;
             read = Vec::new();
+            share = None;
             if swallowed > SWALLOW_MAX {
                 return Err(BodyFailure::TooLarge);
             }
             continue;
+        }
+        // The whole of what is still to come at once, so that no two wait for each other.
+        if len > FREE_BYTES && share.is_none() {
+            let most = if known > 0 { known } else { limits.bytes };
+            share = limits.budget.share(most).await;
         }
         while chunk.has_remaining() {
             let part = chunk.chunk();
@@ -108,5 +158,6 @@ where
             chunk.advance(len);
         }
     }
+    drop(share);
     if swallowed > 0 { Err(BodyFailure::TooLarge) } else { Ok(read) }
 }

@@ -13,6 +13,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
@@ -33,13 +35,18 @@ pub struct Deadlines {
 pub struct Peer {
     /// The other end.
     pub address: SocketAddr,
+    stream: TcpStream,
     phase: AtomicU8,
+    unread: AtomicBool,
     write_failed: AtomicBool,
     carried: Mutex<Option<(Arc<SessionHandle>, u64)>>,
 }
 
-/// How much unread input is thrown away at the end of a connection.
-const SWALLOW_MAX: usize = 256 << 10;
+/// How long, and for how many bytes, a connection that is refused in the middle of a request goes
+/// on reading: closing a socket with unread bytes resets it, and the peer, busy sending, would never
+/// see the answer that says why.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 64 << 20;
 
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
@@ -48,23 +55,48 @@ const BUSY: u8 = 2;
 impl Peer {
     /// A fresh connection.
     #[must_use]
-    pub fn new(address: SocketAddr) -> Arc<Self> {
+    pub fn new(stream: TcpStream, address: SocketAddr) -> Arc<Self> {
         Arc::new(Self {
             address,
+            stream,
             phase: AtomicU8::new(IDLE),
+            unread: AtomicBool::new(false),
             write_failed: AtomicBool::new(false),
             carried: Mutex::new(None),
         })
     }
 
-    /// A request's head is complete and the request is worked on.
+    /// A request's head is complete and the request is worked on; that it came at all shows that
+    /// the response before it was read.
     pub fn busy(&self) {
         self.phase.store(BUSY, Ordering::Relaxed);
+        *self.carried.lock() = None;
     }
 
     /// The request is answered.
     pub fn idle(&self) {
         self.phase.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// Whether no more than a part of a head has come.
+    #[must_use]
+    pub fn is_amid_head(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == HEAD
+    }
+
+    /// The request is answered before its body was read.
+    pub fn leaves_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the other end has closed its side, also when bytes that came before hide that from
+    /// whoever reads in order.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut watched = [PollFd::new(&self.stream, gone)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut watched, Some(&now)).is_ok() && watched[0].revents().intersects(gone)
     }
 
     /// The response now being written carries a session's events.
@@ -85,22 +117,23 @@ impl Peer {
 /// The socket.
 #[derive(Debug)]
 pub struct Watched {
-    stream: TcpStream,
     peer: Arc<Peer>,
     deadlines: Deadlines,
     head: Option<Pin<Box<Sleep>>>,
     write: Option<Pin<Box<Sleep>>>,
+    linger: Option<Pin<Box<Sleep>>>,
+    lingered: usize,
 }
 
 impl Watched {
-    /// Watches a socket.
+    /// Watches a connection's socket.
     #[must_use]
-    pub fn new(stream: TcpStream, peer: Arc<Peer>, deadlines: Deadlines) -> Self {
-        Self { stream, peer, deadlines, head: None, write: None }
+    pub fn new(peer: Arc<Peer>, deadlines: Deadlines) -> Self {
+        Self { peer, deadlines, head: None, write: None, linger: None, lingered: 0 }
     }
 
     fn watch_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.peer.phase.load(Ordering::Relaxed) != HEAD {
+        if !self.peer.is_amid_head() {
             self.head = None;
             return Poll::Pending;
         }
@@ -108,19 +141,6 @@ impl Watched {
         let deadline = self.head.get_or_insert_with(|| Box::pin(sleep(head)));
         ready!(deadline.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head did not come in time")))
-    }
-
-    /// Throws away what has come and was not read: closing a socket with unread bytes resets it, and
-    /// the peer might never see the answer that says why.
-    fn swallow(&self) {
-        let mut scratch = [0; 4096];
-        let mut left = SWALLOW_MAX;
-        while let Ok(read @ 1..) = self.stream.try_read(&mut scratch) {
-            left = left.saturating_sub(read);
-            if left == 0 {
-                return;
-            }
-        }
     }
 
     /// Passes a write's result on, noting failures and cutting writes that make no progress.
@@ -146,6 +166,46 @@ impl Watched {
         }
         Poll::Ready(result)
     }
+
+    fn poll_try_write(
+        &self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.peer.stream.poll_write_ready(cx))?;
+            match write(&self.peer.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_try_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.peer.stream.poll_read_ready(cx))?;
+            match self.peer.stream.try_read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
+    /// Reads and throws away what the peer is still sending, for a while.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = [0; 8192];
+        while self.lingered < LINGER_BYTES_MAX {
+            match self.poll_try_read(cx, &mut scratch) {
+                Poll::Ready(Ok(read @ 1..)) => self.lingered += read,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => {
+                    let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+                    return linger.as_mut().poll(cx);
+                }
+            }
+        }
+        Poll::Ready(())
+    }
 }
 
 /// hyper itself answers a head that it cannot read, with a few headers of its own. This gives such
@@ -169,18 +229,15 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        match Pin::new(&mut self.stream).poll_read(cx, buf) {
-            Poll::Pending => self.watch_head(cx),
-            Poll::Ready(result) => {
-                if buf.filled().len() > before {
-                    let phase = &self.peer.phase;
-                    let _ =
-                        phase.compare_exchange(IDLE, HEAD, Ordering::Relaxed, Ordering::Relaxed);
-                }
-                Poll::Ready(result)
-            }
+        let polled = self.poll_try_read(cx, buf.initialize_unfilled());
+        let Poll::Ready(read) = polled else { return self.watch_head(cx) };
+        let read = read?;
+        buf.advance(read);
+        if read > 0 {
+            let phase = &self.peer.phase;
+            let _ = phase.compare_exchange(IDLE, HEAD, Ordering::Relaxed, Ordering::Relaxed);
         }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -191,10 +248,12 @@ impl AsyncWrite for Watched {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = match completed(bytes) {
-            Some(whole) => Pin::new(&mut self.stream)
-                .poll_write(cx, &whole)
-                .map_ok(|written| written.min(bytes.len())),
-            None => Pin::new(&mut self.stream).poll_write(cx, bytes),
+            Some(whole) => {
+                self.peer.leaves_unread();
+                self.poll_try_write(cx, |stream| stream.try_write(&whole))
+                    .map_ok(|written| written.min(bytes.len()))
+            }
+            None => self.poll_try_write(cx, |stream| stream.try_write(bytes)),
         };
         self.watch_write(cx, polled)
     }
@@ -207,20 +266,25 @@ impl AsyncWrite for Watched {
         if let Some(first) = bytes.first().filter(|first| completed(first).is_some()) {
             return self.poll_write(cx, first);
         }
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        let polled = self.poll_try_write(cx, |stream| stream.try_write_vectored(bytes));
         self.watch_write(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.swallow();
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.linger.is_none() && self.lingered == 0 {
+            shutdown(&self.peer.stream, Shutdown::Write)?;
+        }
+        if self.peer.unread.load(Ordering::Relaxed) {
+            ready!(self.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }

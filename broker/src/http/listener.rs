@@ -91,9 +91,11 @@ impl Listener {
         match self.gate.admit(address.ip()) {
             Ok(permit) => {
                 self.stats.accepted.inc();
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%address, %error, "no TCP_NODELAY");
+                }
                 let one = One {
-                    stream,
-                    peer: Peer::new(address),
+                    peer: Peer::new(stream, address),
                     _permit: permit,
                     options: self.options,
                     stats: self.stats.clone(),
@@ -116,7 +118,6 @@ impl Listener {
 
 /// One admitted connection.
 struct One {
-    stream: TcpStream,
     peer: Arc<Peer>,
     options: ListenerOptions,
     stats: HttpStats,
@@ -125,11 +126,8 @@ struct One {
 
 impl One {
     async fn serve(self, routes: Routes, stop: CancellationToken) {
-        let Self { stream, peer, options, stats, _permit } = self;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(address = %peer.address, %error, "no TCP_NODELAY");
-        }
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&peer), options.deadlines));
+        let Self { peer, options, stats, _permit } = self;
+        let io = TokioIo::new(Watched::new(Arc::clone(&peer), options.deadlines));
         let _open = Open::new(&stats);
         let routes = warp::service(routes);
         let service = service_fn(|mut request: Request<Incoming>| {
@@ -157,7 +155,10 @@ impl One {
         let ended = tokio::select! {
             biased;
             ended = &mut connection => ended,
-            () = stop.cancelled() => {
+            // A head of which only a part has come is nothing under way.
+            () = stop.cancelled() => if peer.is_amid_head() {
+                Ok(())
+            } else {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

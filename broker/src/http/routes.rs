@@ -89,7 +89,10 @@ fn page(method: &Method, path: &str, demo: bool) -> Response<Bytes> {
     match (file, method) {
         (Some(file), &Method::GET | &Method::HEAD) => file,
         (Some(_), _) => headers::method_not_allowed("GET, HEAD"),
-        (None, _) if demo && matches!(path, "/" | "/demo") => to_demo(),
+        (None, &Method::GET | &Method::HEAD) if demo && matches!(path, "/" | "/demo") => to_demo(),
+        (None, _) if demo && matches!(path, "/" | "/demo") => {
+            headers::method_not_allowed("GET, HEAD")
+        }
         (None, _) => headers::text(StatusCode::NOT_FOUND, "nothing is served here"),
     }
 }

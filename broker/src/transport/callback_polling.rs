@@ -41,7 +41,7 @@ impl CallbackError {
     }
 }
 
-/// Answers one GET with a script.
+/// Answers one GET with a script. `gone` tells whether the client has closed its socket.
 ///
 /// # Errors
 /// When the query cannot be answered; the error goes out as plain text, never as a script.
@@ -49,6 +49,7 @@ pub async fn get(
     exchange: &Exchange,
     caller: Caller,
     query: String,
+    gone: &(dyn Fn() -> bool + Sync),
 ) -> Result<Answer, CallbackError> {
     let CallbackQuery { mut callbacks, messages } =
         callback_query(&query).map_err(CallbackError::Unreadable)?;
@@ -67,7 +68,7 @@ pub async fn get(
     let exchanged = Body::values(messages)
         .and_then(|body| exchange.handle(caller, &body))
         .map_err(CallbackError::Unreadable)?;
-    let mut answer = super::settle(exchanged).await;
+    let mut answer = super::settle(exchanged, gone).await;
     answer.text = wrap(name, &answer.text);
     Ok(answer)
 }

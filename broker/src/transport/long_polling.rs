@@ -4,12 +4,17 @@ use weft_protocol::{Body, BodyError};
 
 use crate::exchange::{Answer, Caller, Exchange};
 
-/// Answers one POST.
+/// Answers one POST. `gone` tells whether the client has closed its socket.
 ///
 /// # Errors
 /// When the body cannot be read as messages.
-pub async fn post(exchange: &Exchange, caller: Caller, body: Vec<u8>) -> Result<Answer, BodyError> {
+pub async fn post(
+    exchange: &Exchange,
+    caller: Caller,
+    body: Vec<u8>,
+    gone: &(dyn Fn() -> bool + Sync),
+) -> Result<Answer, BodyError> {
     let exchanged = exchange.handle(caller, &Body::post(&body)?)?;
     drop(body);
-    Ok(super::settle(exchanged).await)
+    Ok(super::settle(exchanged, gone).await)
 }

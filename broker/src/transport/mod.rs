@@ -8,10 +8,10 @@ use crate::exchange::{Answer, Exchanged};
 
 /// Waits for the answer to a request that was handed over; by then the request itself is gone, so
 /// that a held connect is little more than its session. Dropping the future means: the client went
-/// away.
-async fn settle(exchanged: Exchanged) -> Answer {
+/// away; `gone` tells of it where bytes of another request hide it.
+async fn settle(exchanged: Exchanged, gone: &(dyn Fn() -> bool + Sync)) -> Answer {
     match exchanged {
         Exchanged::Answer(answer) => answer,
-        Exchanged::Hold(held) => held.wait().await,
+        Exchanged::Hold(held) => held.wait(gone).await,
     }
 }

@@ -14,15 +14,17 @@
 mod client;
 mod ledger;
 mod seams;
+mod tally;
 mod world;
 
+use tally::Tally;
 use world::World;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn run(seed: u64, steps: u64) -> Result<world::Tally, String> {
+fn run(seed: u64, steps: u64) -> Result<Tally, String> {
     let mut world = World::new(seed);
     let result = world.run(steps);
     result.map_err(|what| format!("seed {seed}: {what}\n{}", world.trace()))
@@ -33,7 +35,7 @@ fn r24_l11_l12_e17_nothing_is_lost_reordered_or_leaked_whatever_the_network_does
     let steps = number("WEFT_SIM_STEPS", 400);
     let alone = number("WEFT_SIM_SEED", 0);
     let seeds = if alone > 0 { alone..=alone } else { 1..=number("WEFT_SIM_SEEDS", 200) };
-    let mut tally = world::Tally::default();
+    let mut tally = Tally::default();
     for seed in seeds {
         match run(seed, steps) {
             Ok(run) => tally.add(&run),

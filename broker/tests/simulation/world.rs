@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use weft_broker::core::broker::Broker;
+use weft_broker::core::clock::Clock;
 use weft_broker::core::held::Wakes;
 use weft_broker::core::id::BrowserId;
 use weft_broker::core::options::{Options, QueueLimits};
@@ -17,49 +18,12 @@ use weft_protocol::{Body, ChannelLimits, ChannelName, ConnectionType, DecodeLimi
 
 use super::client::{Client, Flight, Kind, Stage};
 use super::seams::{Chance, Recorder, SeededIds, VirtualClock};
+use super::tally::Tally;
 
 const CHANNELS: [&str; 4] = ["/a", "/a/b", "/a/b/c", "/x/y"];
 const PATTERNS: [&[&str]; 5] =
     [&["/a/b"], &["/a/*", "/a/b"], &["/**"], &["/a", "/a/b/c", "/x/*"], &["/a/**", "/x/y"]];
 const ALIVE: Duration = Duration::from_secs(30);
-
-/// What happened in a run, so that a run in which nothing happened cannot pass.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Tally {
-    received: u64,
-    repeated: u64,
-    excused: u64,
-    lost_replies: u64,
-    cut_seen: u64,
-    cut_unseen: u64,
-    sessions: u64,
-    strangers: u64,
-    demotions: u64,
-    gaps: u64,
-}
-
-impl Tally {
-    pub fn add(&mut self, other: &Self) {
-        self.received += other.received;
-        self.repeated += other.repeated;
-        self.excused += other.excused;
-        self.lost_replies += other.lost_replies;
-        self.cut_seen += other.cut_seen;
-        self.cut_unseen += other.cut_unseen;
-        self.sessions += other.sessions;
-        self.strangers += other.strangers;
-        self.demotions += other.demotions;
-        self.gaps += other.gaps;
-    }
-
-    pub fn assert_everything_happened(&self) {
-        let Self { received, repeated, excused, lost_replies, .. } = *self;
-        let faults = [repeated, excused, lost_replies, self.cut_seen, self.cut_unseen];
-        assert!(faults.iter().all(|&n| n > 0), "{self:?}");
-        assert!([self.sessions, self.strangers, self.demotions, self.gaps].iter().all(|&n| n > 0));
-        assert!(received > 5 * excused, "most of it must be covered: {self:?}");
-    }
-}
 
 pub struct World {
     clock: Arc<VirtualClock>,
@@ -70,6 +34,8 @@ pub struct World {
     clients: Vec<Client>,
     number: u64,
     faults: bool,
+    /// Connects on their way whose clients are gone, with the moment their heads arrived.
+    late: Vec<(usize, Value, Instant)>,
     trace: VecDeque<String>,
     tally: Tally,
 }
@@ -110,6 +76,7 @@ impl World {
             chance,
             number: 0,
             faults: true,
+            late: Vec::new(),
             trace: VecDeque::new(),
             tally: Tally::default(),
         }
@@ -159,6 +126,7 @@ impl World {
                 let hours = self.chance.below(7) as i64 - 3;
                 self.clock.step_wall(hours * 3_600_000_000);
             }
+            97 if self.chance.percent(60) => self.come_late()?,
             97 => {
                 let failing = self.chance.percent(30);
                 self.store.failing.store(failing, Ordering::Relaxed);
@@ -279,16 +247,24 @@ impl World {
         if self.faults && self.chance.percent(4) {
             self.note(|| format!("client {who} sends into the void {request}"));
             self.clients[who].flight = Some(Flight { stage: Stage::Failed });
+            // Its head may have come all the same, and the rest comes when the client is long gone.
+            if self.chance.percent(60) && is_lone_connect(&request) {
+                // Before whatever else happens at this very moment of virtual time.
+                let arrived = self.clock.now() - Duration::from_nanos(1);
+                self.late.push((who, request, arrived));
+            }
             return Ok(());
         }
         self.send(who, &request)
     }
 
     fn send(&mut self, who: usize, request: &Value) -> Result<(), String> {
+        let arrived = self.clock.now();
         self.note(|| format!("client {who} sends {request}"));
         let client = &mut self.clients[who];
         let silent = self.clock.elapsed().saturating_sub(client.contact);
-        let caller = Caller { browser: client.browser, transport: ConnectionType::LongPolling };
+        let caller =
+            Caller { browser: client.browser, transport: ConnectionType::LongPolling, arrived };
         let text = request.to_string();
         let body = Body::post(text.as_bytes()).map_err(|error| error.to_string())?;
         let exchanged = self.exchange.handle(caller, &body).map_err(|error| error.to_string())?;
@@ -303,6 +279,34 @@ impl World {
             }
         };
         self.clients[who].flight = Some(Flight { stage });
+        Ok(())
+    }
+
+    /// A connect whose client is gone comes to the broker at last. If nothing newer has come since,
+    /// it counts as any other; its answer goes nowhere.
+    fn come_late(&mut self) -> Result<(), String> {
+        if self.late.is_empty() {
+            return Ok(());
+        }
+        let (who, request, arrived) = self.late.swap_remove(self.chance.below(self.late.len()));
+        let client = &mut self.clients[who];
+        if client.session.as_deref() != request[0]["clientId"].as_str() || client.gone {
+            return Ok(());
+        }
+        client.ledger.repeat_ok = true;
+        let now = self.clock.elapsed();
+        let caller =
+            Caller { browser: client.browser, transport: ConnectionType::LongPolling, arrived };
+        self.note(|| format!("client {who}'s lost {request} comes late"));
+        let text = request.to_string();
+        let body = Body::post(text.as_bytes()).map_err(|error| error.to_string())?;
+        match self.exchange.handle(caller, &body).map_err(|error| error.to_string())? {
+            Exchanged::Hold(held) => {
+                self.clients[who].contact = now;
+                self.clients[who].zombies.push(held);
+            }
+            Exchanged::Answer(answer) => self.lose(who, &parse(&answer)),
+        }
         Ok(())
     }
 
@@ -473,6 +477,11 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn is_lone_connect(request: &Value) -> bool {
+    request.as_array().is_some_and(|all| all.len() == 1)
+        && request[0]["channel"] == json!("/meta/connect")
 }
 
 fn parse(answer: &Answer) -> Vec<Value> {

@@ -53,7 +53,11 @@ const TABLE: &[Area] = &[
         ],
         &[],
     ),
-    area(&["broker/src/config/"], &["crate::config", "clap", "serde", "toml"], NO_SOCKETS_BUT_ADDR),
+    area(
+        &["broker/src/config/"],
+        &["crate::config", "clap", "serde", "toml", "tracing_subscriber::EnvFilter"],
+        NO_SOCKETS_BUT_ADDR,
+    ),
     area(
         &["broker/src/core/session.rs"],
         &[
@@ -93,7 +97,11 @@ const TABLE: &[Area] = &[
         ],
         NO_SOCKETS,
     ),
-    area(&["broker/src/exchange.rs"], &["crate::core", "weft_protocol"], NO_SOCKETS),
+    area(
+        &["broker/src/exchange/"],
+        &["crate::core", "crate::exchange", "weft_protocol"],
+        NO_SOCKETS,
+    ),
     area(
         &["broker/src/transport/"],
         &["crate::exchange", "crate::transport::settle", "weft_protocol"],
@@ -106,7 +114,14 @@ const TABLE: &[Area] = &[
     ),
     area(
         &["broker/src/http/connection.rs"],
-        &["crate::core::session", "parking_lot", "tokio::io", "tokio::net", "tokio::time"],
+        &[
+            "crate::core::session",
+            "parking_lot",
+            "rustix",
+            "tokio::io",
+            "tokio::net",
+            "tokio::time",
+        ],
         &[],
     ),
     area(

@@ -1,0 +1,179 @@
+//! A connect within a request: what its reply needs, and how it waits when it stands alone.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Instant;
+
+use weft_protocol::{
+    Array, ClientAdvice, Error, Message, RawValue, Reply, ReplyExt, TimesyncAnswer,
+    TimesyncRequest, timesync,
+};
+
+use super::Answer;
+use crate::core::broker::Broker;
+use crate::core::connect::{Connected, Received};
+use crate::core::frame::Frame;
+use crate::core::held::Held;
+use crate::core::queue::Batch;
+use crate::core::session::{ConnectRequest, SessionHandle};
+
+/// A connect that stands alone in its request, and what its reply needs. Nothing is done with it
+/// before it is first polled: by then the edge has had a look at its socket.
+#[derive(Debug)]
+pub struct HeldConnect {
+    broker: Arc<Broker>,
+    session: Arc<SessionHandle>,
+    pending: PendingConnect<Box<RawValue>>,
+    held: Option<Held>,
+}
+
+/// A connect of which the reply is yet to be written.
+#[derive(Debug)]
+pub(super) struct PendingConnect<Id> {
+    pub(super) arrived: Instant,
+    pub(super) id: Option<Id>,
+    pub(super) channel: Option<Id>,
+    pub(super) outcome: Result<Received, Error>,
+    pub(super) advice: Option<ClientAdvice>,
+    pub(super) timesync: Option<(TimesyncRequest, i64)>,
+}
+
+impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
+    pub(super) fn request(&self, alone: bool) -> ConnectRequest<'_> {
+        let id = self.id.as_deref().map(RawValue::get);
+        ConnectRequest { arrived: self.arrived, id, alone, advice: self.advice }
+    }
+
+    /// Writes the reply.
+    pub(super) fn write(&self, connected: Connected, broker: &Broker, array: &mut Array) {
+        array.push(&Reply {
+            channel: self.channel.as_deref(),
+            id: self.id.as_deref(),
+            subscription: None,
+            client_id: None,
+            outcome: connected.outcome,
+            advice: connected.advice,
+            ext: ReplyExt {
+                timesync: answer_timesync(self.timesync.as_ref(), broker),
+                gaps: connected.batch.gaps,
+            },
+            handshake: None,
+        });
+    }
+}
+
+impl HeldConnect {
+    pub(super) fn new(
+        broker: &Arc<Broker>,
+        session: &Arc<SessionHandle>,
+        pending: &PendingConnect<&RawValue>,
+    ) -> Self {
+        Self {
+            broker: Arc::clone(broker),
+            session: Arc::clone(session),
+            pending: PendingConnect {
+                arrived: pending.arrived,
+                id: pending.id.map(ToOwned::to_owned),
+                channel: pending.channel.map(ToOwned::to_owned),
+                outcome: Ok(Received::Newest),
+                advice: pending.advice,
+                timesync: pending.timesync,
+            },
+            held: None,
+        }
+    }
+
+    /// Waits until the connect is to be answered. Dropping the future means that the client went
+    /// away: nothing is taken from its queue. `gone` tells of a closed socket that hides behind the
+    /// bytes of another request.
+    pub async fn wait(mut self, gone: &(dyn Fn() -> bool + Sync)) -> Answer {
+        // The client may be gone already: one turn lets the edge look at the socket and drop this.
+        tokio::task::yield_now().await;
+        let connected = match self.begin() {
+            Some(connected) => connected,
+            None => match self.held.take() {
+                Some(held) => held.wait(&**self.broker.clock(), gone).await,
+                None => self.broker.farewell(),
+            },
+        };
+        self.finish(connected)
+    }
+
+    /// The answer if it is time for one, without waiting: how the simulation drives it.
+    pub fn poll(&mut self) -> Option<Answer> {
+        let connected = match self.begin() {
+            Some(connected) => connected,
+            None => self.held.as_mut()?.poll(self.broker.clock().now())?,
+        };
+        Some(self.finish(connected))
+    }
+
+    /// Takes the connect in, once: an answer, or it is held from here on.
+    fn begin(&mut self) -> Option<Connected> {
+        if self.held.is_some() {
+            return None;
+        }
+        let connect = self.pending.request(true);
+        match self.broker.receive_connect(&self.session, &connect) {
+            Ok(Received::Newest) => {
+                self.held = Some(self.broker.hold_connect(&self.session, &connect));
+                None
+            }
+            Ok(Received::Stale) => {
+                let asked = connect.advice.is_some();
+                Some(self.broker.answer_superseded(&self.session, asked))
+            }
+            Err(error) => Some(self.broker.refuse_connect(error, false)),
+        }
+    }
+
+    fn finish(&self, connected: Connected) -> Answer {
+        let frames = &connected.batch.frames;
+        let carries = carried(&self.session, &connected.batch, connected.reply_no);
+        let mut array = Array::with_capacity(frames_len(frames) + 128);
+        push_frames(&mut array, frames);
+        self.pending.write(connected, &self.broker, &mut array);
+        Answer { text: array.finish(), handshaken: false, carries }
+    }
+
+    /// Whether it waits, rather than being let go and about to be answered.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.held.as_ref().is_some_and(Held::is_waiting)
+    }
+}
+
+pub(super) fn carried(
+    session: &Arc<SessionHandle>,
+    batch: &Batch,
+    reply_no: u64,
+) -> Option<(Arc<SessionHandle>, u64)> {
+    let any = !batch.frames.is_empty() || !batch.gaps.is_empty();
+    any.then(|| (Arc::clone(session), reply_no))
+}
+
+pub(super) fn frames_len(frames: &[Frame]) -> usize {
+    frames.iter().map(|frame| frame.text().len() + 1).sum()
+}
+
+pub(super) fn push_frames(array: &mut Array, frames: &[Frame]) {
+    for frame in frames {
+        array.push_text(frame.text());
+    }
+}
+
+pub(super) fn answer_timesync(
+    asked: Option<&(TimesyncRequest, i64)>,
+    broker: &Broker,
+) -> Option<TimesyncAnswer> {
+    let (request, received_ms) = asked?;
+    request.answer(*received_ms, broker.clock().wall_us() / 1_000)
+}
+
+pub(super) fn asked_timesync(
+    message: &Message<'_>,
+    broker: &Broker,
+) -> Option<(TimesyncRequest, i64)> {
+    let request = timesync(message.ext?)?;
+    Some((request, broker.clock().wall_us() / 1_000))
+}

@@ -1,0 +1,140 @@
+//! One request in, its answer out: what Bayeux asks of every polling transport alike.
+//!
+//! The messages of a request are worked off in order; events are taken last, so that what the
+//! request itself published is among them, and go first: events, then replies in the order of the
+//! requests, the connect reply last (decisions 3.2). A connect that stands alone may be held.
+
+mod connect;
+mod turn;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use weft_protocol::{
+    Array, Body, BodyError, ConnectionType, DecodeLimits, Error, Message, Reconnect, Reply,
+    ReplyExt, Request,
+};
+
+pub use self::connect::HeldConnect;
+use self::connect::{answer_timesync, asked_timesync};
+use self::turn::Turn;
+use crate::core::broker::Broker;
+use crate::core::id::{BrowserId, SessionId, SessionIds};
+use crate::core::session::SessionHandle;
+
+/// Who sent a request, as far as sessions care.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// The browser that its cookie proves.
+    pub browser: Option<BrowserId>,
+    /// How the request came in.
+    pub transport: ConnectionType,
+    /// When its head had come.
+    pub arrived: Instant,
+}
+
+/// Works off requests.
+#[derive(Debug)]
+pub struct Exchange {
+    broker: Arc<Broker>,
+    ids: Arc<dyn SessionIds>,
+    limits: DecodeLimits,
+    offered: Vec<ConnectionType>,
+}
+
+/// What a request comes to.
+#[derive(Debug)]
+pub enum Exchanged {
+    /// The whole answer.
+    Answer(Answer),
+    /// A connect that waits.
+    Hold(HeldConnect),
+}
+
+/// An answer: a JSON array of messages.
+#[derive(Debug)]
+pub struct Answer {
+    /// The array.
+    pub text: String,
+    /// Whether a session was made: then the browser's cookie goes along.
+    pub handshaken: bool,
+    /// Whose events it carries: to be told if they cannot be written.
+    pub carries: Option<(Arc<SessionHandle>, u64)>,
+}
+
+impl Exchange {
+    /// Works on `broker`, offering these connection types in handshakes.
+    #[must_use]
+    pub fn new(
+        broker: Arc<Broker>,
+        ids: Arc<dyn SessionIds>,
+        limits: DecodeLimits,
+        offered: Vec<ConnectionType>,
+    ) -> Self {
+        Self { broker, ids, limits, offered }
+    }
+
+    /// The time by the broker's clock.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.broker.clock().now()
+    }
+
+    /// Works off the messages of one request.
+    ///
+    /// # Errors
+    /// When the body as a whole cannot be read; nothing was done then.
+    pub fn handle(&self, caller: Caller, body: &Body<'_>) -> Result<Exchanged, BodyError> {
+        let messages = body.messages(&self.limits)?;
+        // A handshake stands alone, be it refused: whatever came with it is ignored (E4).
+        if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
+            return Ok(Exchanged::Answer(self.handshake(message)));
+        }
+        let mut turn = Turn::new(&self.broker, caller, &messages);
+        for message in &messages {
+            turn.take(message);
+        }
+        Ok(turn.finish())
+    }
+
+    fn handshake(&self, message: &Message<'_>) -> Answer {
+        let asked = asked_timesync(message, &self.broker);
+        let opened = match &message.request {
+            Ok(Request::Handshake { offered }) if offered.shares_with(&self.offered) => {
+                self.open_session()
+            }
+            Ok(_) => Err((Error::ConnectionTypes, self.broker.advice(Reconnect::None))),
+            Err(error) => Err((error.clone(), self.broker.advice(Reconnect::None))),
+        };
+        let (id, outcome, advice) = match opened {
+            Ok((id, advice)) => (Some(id), Ok(()), advice),
+            Err((error, advice)) => (None, Err(error), advice),
+        };
+        let mut array = Array::with_capacity(384);
+        array.push(&Reply {
+            channel: message.channel,
+            id: message.id,
+            subscription: None,
+            client_id: id.as_ref().map(SessionId::as_str),
+            outcome,
+            advice: Some(advice),
+            ext: ReplyExt {
+                timesync: answer_timesync(asked.as_ref(), &self.broker),
+                gaps: Vec::new(),
+            },
+            handshake: Some(&self.offered),
+        });
+        Answer { text: array.finish(), handshaken: id.is_some(), carries: None }
+    }
+
+    fn open_session(
+        &self,
+    ) -> Result<(SessionId, weft_protocol::Advice), (Error, weft_protocol::Advice)> {
+        let overloaded = || (Error::Overloaded, self.broker.advice_later(Reconnect::Handshake));
+        let id = self.ids.next().ok_or_else(overloaded)?;
+        match self.broker.handshake(id) {
+            Ok(advice) => Ok((id, advice)),
+            Err(refused) => Err((refused.error, refused.advice)),
+        }
+    }
+}
