@@ -16,7 +16,7 @@ fn p4_l11_with_events_on_any_reply_a_gap_waits_for_the_next_connect_reply() {
     let message = reader.message("/y", json!({"data": 1}));
     let mut messages = reader.send(&json!([message]));
     let reply = messages.pop().expect("a reply");
-    assert_eq!(data(messages).len(), 5);
+    assert_eq!(messages.len(), 5, "the newest five");
     assert!(reply.get("ext").is_none(), "{reply}");
     let (_, reply) = events_and_reply(reader.connect_with(json!({"advice": {"timeout": 0}})));
     assert_eq!(reply["ext"]["weft"]["gap"][0]["channel"], "/x", "{reply}");
