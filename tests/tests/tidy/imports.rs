@@ -99,7 +99,7 @@ const TABLE: &[Area] = &[
     ),
     area(
         &["broker/src/exchange/"],
-        &["crate::core", "crate::exchange", "weft_protocol"],
+        &["crate::core", "crate::exchange", "tokio::task::yield_now", "weft_protocol"],
         NO_SOCKETS,
     ),
     area(
