@@ -136,7 +136,7 @@ impl Held {
     ///
     /// `gone` tells whether the client has closed its socket where the edge cannot see it by itself,
     /// since bytes of another request lie before the end; then nothing is taken either.
-    pub async fn wait(mut self, clock: &dyn Clock, gone: &(dyn Fn() -> bool + Sync)) -> Connected {
+    pub async fn wait(&mut self, clock: &dyn Clock, gone: &(dyn Fn() -> bool + Sync)) -> Connected {
         loop {
             let now = clock.now();
             if self.is_due(now) && gone() {
@@ -160,9 +160,9 @@ impl Held {
     }
 
     /// There is nobody to answer.
-    fn give_up(mut self) -> Connected {
+    fn give_up(&mut self) -> Connected {
         self.answered = true;
-        self.broker.abandon(&self);
+        self.broker.abandon(self);
         self.broker.answer_superseded(&self.session, false)
     }
 }

@@ -86,12 +86,12 @@ impl HeldConnect {
     /// Waits until the connect is to be answered. Dropping the future means that the client went
     /// away: nothing is taken from its queue. `gone` tells of a closed socket that hides behind the
     /// bytes of another request.
-    pub async fn wait(mut self, gone: &(dyn Fn() -> bool + Sync)) -> Answer {
+    pub async fn wait(mut self: Box<Self>, gone: &(dyn Fn() -> bool + Sync)) -> Answer {
         // The client may be gone already: one turn lets the edge look at the socket and drop this.
         tokio::task::yield_now().await;
         let connected = match self.begin() {
             Some(connected) => connected,
-            None => match self.held.take() {
+            None => match &mut self.held {
                 Some(held) => held.wait(&**self.broker.clock(), gone).await,
                 None => self.broker.farewell(),
             },

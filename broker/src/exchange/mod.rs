@@ -48,7 +48,7 @@ pub enum Exchanged {
     /// The whole answer.
     Answer(Answer),
     /// A connect that waits.
-    Hold(HeldConnect),
+    Hold(Box<HeldConnect>),
 }
 
 /// An answer: a JSON array of messages.

@@ -171,7 +171,7 @@ impl<'x, 'm> Turn<'x, 'm> {
         if let (true, [pending], Some(session)) = (self.alone, self.connects.as_slice(), &session)
             && pending.outcome.is_ok()
         {
-            return Exchanged::Hold(HeldConnect::new(broker, session, pending));
+            return Exchanged::Hold(Box::new(HeldConnect::new(broker, session, pending)));
         }
         let mut carries = None;
         let mut frames = Vec::new();

@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BufMut;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
@@ -93,6 +94,10 @@ impl Peer {
     /// whoever reads in order.
     #[must_use]
     pub fn is_gone(&self) -> bool {
+        // Nothing has come since the last read: the usual case, and no need to ask the system.
+        if self.stream.try_io(Interest::READABLE, || Ok(())).is_err() {
+            return false;
+        }
         let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
         let mut watched = [PollFd::new(&self.stream, gone)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -181,12 +186,30 @@ impl Watched {
         }
     }
 
-    fn poll_try_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    /// Reads what there is. The buffer is not cleared first, so what is not used of it costs
+    /// nothing; and when less came than would have fitted, there is no more, so the socket is not
+    /// asked again until the next event: `WouldBlock` is how tokio is told.
+    fn poll_try_read(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut impl BufMut,
+    ) -> Poll<io::Result<usize>> {
+        let stream = &self.peer.stream;
         loop {
-            ready!(self.peer.stream.poll_read_ready(cx))?;
-            match self.peer.stream.try_read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read),
+            ready!(stream.poll_read_ready(cx))?;
+            let room = buffer.remaining_mut();
+            let mut read = None;
+            let emptied = stream.try_io(Interest::READABLE, || {
+                let got = stream.try_read_buf(buffer)?;
+                read = Some(got);
+                if got < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            });
+            match (read, emptied) {
+                (Some(read), _) => return Poll::Ready(Ok(read)),
+                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                (None, _) => {}
             }
         }
     }
@@ -195,7 +218,7 @@ impl Watched {
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 8192];
         while self.lingered < LINGER_BYTES_MAX {
-            match self.poll_try_read(cx, &mut scratch) {
+            match self.poll_try_read(cx, &mut scratch.as_mut_slice()) {
                 Poll::Ready(Ok(read @ 1..)) => self.lingered += read,
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => {
@@ -229,11 +252,8 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = self.poll_try_read(cx, buf.initialize_unfilled());
-        let Poll::Ready(read) = polled else { return self.watch_head(cx) };
-        let read = read?;
-        buf.advance(read);
-        if read > 0 {
+        let Poll::Ready(read) = self.poll_try_read(cx, buf) else { return self.watch_head(cx) };
+        if read? > 0 {
             let phase = &self.peer.phase;
             let _ = phase.compare_exchange(IDLE, HEAD, Ordering::Relaxed, Ordering::Relaxed);
         }

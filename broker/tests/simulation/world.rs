@@ -271,7 +271,7 @@ impl World {
         self.arrived(who, request);
         self.book();
         let stage = match exchanged {
-            Exchanged::Hold(held) => Stage::Held(Box::new(held)),
+            Exchanged::Hold(held) => Stage::Held(held),
             Exchanged::Answer(answer) => {
                 let messages = parse(&answer);
                 self.answered(who, &messages, silent)?;
@@ -303,7 +303,7 @@ impl World {
         match self.exchange.handle(caller, &body).map_err(|error| error.to_string())? {
             Exchanged::Hold(held) => {
                 self.clients[who].contact = now;
-                self.clients[who].zombies.push(held);
+                self.clients[who].zombies.push(*held);
             }
             Exchanged::Answer(answer) => self.lose(who, &parse(&answer)),
         }

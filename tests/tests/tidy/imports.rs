@@ -115,6 +115,7 @@ const TABLE: &[Area] = &[
     area(
         &["broker/src/http/connection.rs"],
         &[
+            "bytes",
             "crate::core::session",
             "parking_lot",
             "rustix",
