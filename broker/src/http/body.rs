@@ -30,7 +30,7 @@ pub struct BodyLimits {
     pub budget: Arc<BodyBudget>,
 }
 
-/// Memory for bodies under way. A body past the first [`FREE_BYTES`] waits for its share, and the
+/// Memory for bodies under way. A body past its first 16 KiB waits for its share, and the
 /// time it may take is running: whoever sends slowly is cut, whoever sends fast waits a little.
 #[derive(Debug)]
 pub struct BodyBudget {
