@@ -49,7 +49,9 @@ if [ -n "$long" ]; then
   if cargo fuzz --version >/dev/null 2>&1; then
     for target in $(cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz list); do
       say "long: fuzzing $target for a minute"
-      (cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" -- -max_total_time=60)
+      # What it finds on the way goes to the first folder, so the saved corpus stays as it is.
+      (cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" "$(mktemp -d)" \
+        "fuzz/corpus/$target" -- -max_total_time=60)
     done
   else
     say "long: no fuzzing (cargo install cargo-fuzz)"
