@@ -32,6 +32,12 @@ pub enum Error {
     ServiceUnknown(String),
     /// The session has as many subscriptions as it may have.
     TooManySubscriptions,
+    /// A pattern's replay would take more channels than one session may replay at once.
+    ReplayTooWide,
+    /// An idempotency key that is no string, empty or too long.
+    KeyInvalid,
+    /// An idempotency key that came with other data before (decisions 2).
+    KeyReused,
     /// Too many messages in a time.
     RateLimited,
     /// The broker is beyond its bounds.
@@ -47,7 +53,7 @@ impl Error {
     pub fn code(&self) -> u16 {
         match self {
             Self::ConnectionTypes => 301,
-            Self::ChannelMissing | Self::DataMissing => 400,
+            Self::ChannelMissing | Self::DataMissing | Self::KeyInvalid | Self::KeyReused => 400,
             Self::SessionUnknown => 402,
             Self::SubscriptionMissing
             | Self::SubscriptionInvalid
@@ -55,7 +61,7 @@ impl Error {
             | Self::PublishDenied(_) => 403,
             Self::ChannelUnknown(_) | Self::ServiceUnknown(_) => 404,
             Self::ChannelInvalid | Self::MessageIdInvalid => 405,
-            Self::TooManySubscriptions => 413,
+            Self::TooManySubscriptions | Self::ReplayTooWide => 413,
             Self::RateLimited => 429,
             Self::Overloaded | Self::Draining | Self::StoreUnavailable => 503,
         }
@@ -86,6 +92,9 @@ impl Error {
             Self::ChannelUnknown(_) => "channel_unknown",
             Self::ServiceUnknown(_) => "service_unknown",
             Self::TooManySubscriptions => "too_many_subscriptions",
+            Self::ReplayTooWide => "replay_too_wide",
+            Self::KeyInvalid => "key_invalid",
+            Self::KeyReused => "key_reused",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
@@ -139,6 +148,9 @@ mod tests {
         check(&Error::ChannelUnknown("/meta/foo".into()), "404:/meta/foo:channel_unknown");
         check(&Error::ServiceUnknown("/service/foo".into()), "404:/service/foo:service_unknown");
         check(&Error::TooManySubscriptions, "413::too_many_subscriptions");
+        check(&Error::ReplayTooWide, "413::replay_too_wide");
+        check(&Error::KeyInvalid, "400::key_invalid");
+        check(&Error::KeyReused, "400::key_reused");
         check(&Error::RateLimited, "429::rate_limited");
         check(&Error::Overloaded, "503::overloaded");
         check(&Error::Draining, "503::draining");

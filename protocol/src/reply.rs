@@ -37,6 +37,19 @@ pub struct ReplyExt {
     pub timesync: Option<TimesyncAnswer>,
     /// Messages that may be missing (decisions 5).
     pub gaps: Vec<Gap>,
+    /// Whether a handshake is told that replay is at hand.
+    pub replay: bool,
+    /// What became of a publish that carried a key.
+    pub receipt: Option<Receipt>,
+}
+
+/// What a publisher that gave a key is told in `ext.weft` (decisions 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// The message's position.
+    pub position: i64,
+    /// Whether it had been published before, and was not again.
+    pub repeat: bool,
 }
 
 /// Messages of `channel` with `from` < position ≤ `to` may be missing (decisions 5).
@@ -105,7 +118,16 @@ impl ReplyExt {
             timesync.write(out);
             lead = ",";
         }
-        if !self.gaps.is_empty() {
+        if self.replay {
+            out.push_str(lead);
+            out.push_str(r#""replay":true"#);
+            lead = ",";
+        }
+        if let Some(Receipt { position, repeat }) = self.receipt {
+            let repeat = if repeat { r#","repeat":true"# } else { "" };
+            let _ = write!(out, r#"{lead}"weft":{{"position":{position}{repeat}}}"#);
+            lead = ",";
+        } else if !self.gaps.is_empty() {
             out.push_str(lead);
             out.push_str(r#""weft":{"gap":["#);
             for (index, gap) in self.gaps.iter().enumerate() {

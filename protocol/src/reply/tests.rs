@@ -96,7 +96,10 @@ fn e8_a_failed_handshake_never_carries_a_client_id() {
 fn p4_gaps_are_told_beside_other_extensions() {
     let gap = |channel: &str| Gap { channel: channel.into(), from: -2, to: 7 };
     let timesync = Some(TimesyncAnswer { tc: 1, ts: 2, p: 0, a: None });
-    let ext = |timesync, gaps| Reply { ext: ReplyExt { timesync, gaps }, ..reply(Ok(())) };
+    let ext = |timesync, gaps| Reply {
+        ext: ReplyExt { timesync, gaps, ..ReplyExt::default() },
+        ..reply(Ok(()))
+    };
     let head = r#"{"channel":"/a","successful":true,"ext":"#;
     check(&ext(timesync, vec![]), &format!(r#"{head}{{"timesync":{{"tc":1,"ts":2,"p":0}}}}}}"#));
     let one = r#"{"weft":{"gap":[{"channel":"/a","from":-2,"to":7}]}}"#;
@@ -116,4 +119,23 @@ fn c8_a_client_id_is_written_as_a_json_string() {
         r#""clientId":"a\"b"}"#,
     );
     check(&odd, expected);
+}
+
+#[test]
+fn x2_a_handshake_that_announces_replay_is_told_that_it_is_at_hand() {
+    let ext = ReplyExt { replay: true, ..ReplyExt::default() };
+    let told = Reply { ext, ..reply(Ok(())) };
+    check(&told, r#"{"channel":"/a","successful":true,"ext":{"replay":true}}"#);
+}
+
+#[test]
+fn a_publisher_that_gave_a_key_is_told_the_position() {
+    for (repeat, mark) in [(false, ""), (true, r#","repeat":true"#)] {
+        let ext =
+            ReplyExt { receipt: Some(Receipt { position: 7, repeat }), ..ReplyExt::default() };
+        let expected = format!(
+            r#"{{"channel":"/a","successful":true,"ext":{{"weft":{{"position":7{mark}}}}}}}"#
+        );
+        check(&Reply { ext, ..reply(Ok(())) }, &expected);
+    }
 }

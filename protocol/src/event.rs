@@ -1,0 +1,143 @@
+//! Events that were written once and are read, or written in another form, later.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::json::{self, Members};
+
+/// The parts of an event's text.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Parts<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(borrow)]
+    ext: Option<&'a RawValue>,
+}
+
+/// The `data` and the `ext` of an event that [`event`](crate::event) wrote; `None` if the text is
+/// no such event.
+pub fn event_parts(text: &str) -> Option<(&str, Option<&str>)> {
+    let parts: Parts<'_> = serde_json::from_str(text).ok()?;
+    Some((parts.data.get(), parts.ext.map(RawValue::get)))
+}
+
+/// The same event with its position in `ext.replay.id`, for clients that asked for replay
+/// (decisions 5). A text that is no event comes back as it is.
+pub fn event_with_replay(text: &str, position: i64) -> String {
+    let ext = event_parts(text).map(|(_, ext)| ext);
+    let replay = format!(r#""replay":{{"id":{position}}}}}}}"#);
+    let (kept, lead) = match ext {
+        None => return text.to_owned(),
+        Some(None) => (text.strip_suffix('}'), r#","ext":{"#),
+        Some(Some(ext)) => {
+            let empty = ext.trim_start_matches('{').trim().starts_with('}');
+            (text.strip_suffix("}}"), if empty { "" } else { "," })
+        }
+    };
+    let kept = kept.unwrap_or(text);
+    let mut out = String::with_capacity(kept.len() + lead.len() + replay.len());
+    out.push_str(kept);
+    out.push_str(lead);
+    out.push_str(&replay);
+    out
+}
+
+/// `data` as Salesforce's clients expect it: an object whose `event` names the position and the
+/// time of creation (decisions 5). Other data, and all other members, stay as they are spelled;
+/// so do other members of an `event` that is an object. `None` if the data is no object.
+pub fn salesforce_data(data: &str, position: i64, created: &str) -> Option<String> {
+    let raw: &RawValue = serde_json::from_str(data).ok()?;
+    let members = Members::of(raw)?;
+    let named = |name: &RawValue, wanted: &str| json::string(name).as_deref() == Some(wanted);
+    let mut out = String::with_capacity(data.len() + 80);
+    out.push('{');
+    for (name, value) in members.0.iter().filter(|(name, _)| !named(name, "event")) {
+        push_member(&mut out, name.get(), value.get());
+        out.push(',');
+    }
+    out.push_str(r#""event":{"#);
+    if let Some(event) = members.get("event").and_then(Members::of) {
+        let ours = |name: &RawValue| named(name, "replayId") || named(name, "createdDate");
+        for (name, value) in event.0.iter().filter(|(name, _)| !ours(name)) {
+            push_member(&mut out, name.get(), value.get());
+            out.push(',');
+        }
+    }
+    push_member(&mut out, r#""createdDate""#, &format!("\"{created}\""));
+    out.push(',');
+    push_member(&mut out, r#""replayId""#, &position.to_string());
+    out.push_str("}}");
+    Some(out)
+}
+
+fn push_member(out: &mut String, name: &str, value: &str) {
+    out.push_str(name);
+    out.push(':');
+    out.push_str(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChannelLimits, ChannelName, event};
+
+    fn text(data: &str, ext: Option<&str>) -> String {
+        event(ChannelName::parse("/a/b", &ChannelLimits::default()).unwrap(), data, ext)
+    }
+
+    #[test]
+    fn an_event_comes_apart_as_it_was_put_together() {
+        for (data, ext) in [
+            ("1", None),
+            (r#"{"ext": 1 }"#, Some(r#"{"x":{"data":2}}"#)),
+            ("null", Some("{ }")),
+            ("[1e400]", None),
+        ] {
+            assert_eq!(event_parts(&text(data, ext)), Some((data, ext)));
+        }
+        assert_eq!(event_parts("{}"), None);
+        assert_eq!(event_parts("x"), None);
+    }
+
+    #[test]
+    fn x2_the_position_joins_what_the_publisher_said() {
+        let with = |ext| event_with_replay(&text("{}", ext), 7);
+        assert_eq!(with(None), r#"{"channel":"/a/b","data":{},"ext":{"replay":{"id":7}}}"#);
+        assert_eq!(
+            with(Some(r#"{"x":{}}"#)),
+            r#"{"channel":"/a/b","data":{},"ext":{"x":{},"replay":{"id":7}}}"#
+        );
+        for empty in ["{}", "{ }"] {
+            let value: serde_json::Value = serde_json::from_str(&with(Some(empty))).unwrap();
+            assert_eq!(value["ext"], serde_json::json!({"replay":{"id":7}}));
+        }
+        assert_eq!(event_with_replay("x", 7), "x");
+    }
+
+    #[test]
+    fn x2_salesforce_data_names_position_and_time() {
+        let check = |data, expected: Option<&str>| {
+            let made = salesforce_data(data, 7, "2026-11-23T01:02:03.004Z");
+            assert_eq!(made.as_deref(), expected, "{data}");
+        };
+        check(
+            r#"{"payload":{"x": 1.0}}"#,
+            Some(
+                r#"{"payload":{"x": 1.0},"event":{"createdDate":"2026-11-23T01:02:03.004Z","replayId":7}}"#,
+            ),
+        );
+        check(
+            r#"{"event":{"type":"updated","replayId":1,"createdDate":"x"},"sobject":{}}"#,
+            Some(
+                r#"{"sobject":{},"event":{"type":"updated","createdDate":"2026-11-23T01:02:03.004Z","replayId":7}}"#,
+            ),
+        );
+        check(
+            r#"{"event":"x"}"#,
+            Some(r#"{"event":{"createdDate":"2026-11-23T01:02:03.004Z","replayId":7}}"#),
+        );
+        check("{}", Some(r#"{"event":{"createdDate":"2026-11-23T01:02:03.004Z","replayId":7}}"#));
+        check("[1]", None);
+        check("\"x\"", None);
+    }
+}
