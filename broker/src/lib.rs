@@ -9,5 +9,7 @@ pub mod exchange;
 pub mod http;
 pub mod log;
 pub mod server;
+pub mod storage;
+pub mod store_tool;
 pub mod ticker;
 pub mod transport;

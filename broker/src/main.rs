@@ -4,12 +4,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use weft_broker::config::{self, Args, Config, LogFormat};
-use weft_broker::{log, server};
+use weft_broker::config::{self, Args, Command, Config, LogFormat};
+use weft_broker::{log, server, store_tool};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match load(&args).and_then(|config| run(&config)) {
+    let done = load(&args).and_then(|config| match &args.command {
+        Some(Command::Store { action }) => {
+            store_tool::run(&config, action).map(|()| ExitCode::SUCCESS)
+        }
+        Some(Command::Serve) | None => run(&config),
+    });
+    match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("weft: {error}");

@@ -10,16 +10,20 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use weft_persistence::{Retention, WriterOptions};
 use weft_protocol::{ChannelLimits, ConnectionType, DecodeLimits};
 
-use crate::config::{Config, SameSite};
+use crate::config::{self, Config, SameSite, StoreKind};
 use crate::core::broker::Broker;
-use crate::core::clock::SystemClock;
+use crate::core::channels::PastLimits;
+use crate::core::clock::{Clock, SystemClock};
 use crate::core::id::SystemIds;
 use crate::core::options::{Options, QueueLimits};
+use crate::core::rules::{Durability, Rule, Rules};
 use crate::core::stats::Stats;
 use crate::exchange::Exchange;
 use crate::http::admin::Admin;
+use crate::http::api::{Api, ApiStats};
 use crate::http::bayeux::Endpoint;
 use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::connection::Deadlines;
@@ -29,10 +33,15 @@ use crate::http::listener::{Listener, ListenerOptions};
 use crate::http::origins::{AllowedOrigin, Origins};
 use crate::http::routes::{self, Site};
 use crate::http::stats::HttpStats;
+use crate::storage::{Storage, StorageOptions, sled_options};
 use crate::ticker;
 
 /// Connections that the admin address keeps for itself.
 const ADMIN_CONNECTIONS: usize = 64;
+
+/// What may wait for the disk: some seconds of a fast publisher, and what a full disk leaves waiting.
+const STORE_QUEUE_RECORDS: usize = 100_000;
+const STORE_QUEUE_BYTES: usize = 64 << 20;
 
 /// What keeps a broker from starting, with what it was about.
 #[derive(Debug)]
@@ -62,6 +71,7 @@ pub struct Running {
     stop: CancellationToken,
     stop_admin: CancellationToken,
     drain_timeout: Duration,
+    storage: Storage,
 }
 
 /// Starts a broker.
@@ -77,8 +87,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let private = bind("admin", config.admin).await?;
     let registry = Registry::new();
     let stats = Stats::register(&registry).map_err(about("metrics"))?;
+    let api_stats = ApiStats::register(&registry).map_err(about("metrics"))?;
     let http_stats = HttpStats::register(&registry).map_err(about("metrics"))?;
-    let broker = Broker::new(core_options(config), stats, Arc::new(SystemClock), None);
+    let (broker, storage) = open_broker(config, stats).await?;
     let bodies = BodyBudget::new(size(config.limits.body_bytes_total.get()));
     let admin_origins = origins(config, config.admin);
     let admin = Admin::new(Arc::clone(&broker), Arc::clone(&bodies), admin_origins, registry)
@@ -92,7 +103,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         stop: CancellationToken::new(),
         stop_admin: CancellationToken::new(),
         drain_timeout: config.http.drain_timeout.get(),
+        storage,
     };
+    running.storage.keep_ceiling(Arc::clone(&broker), running.stop_admin.clone());
     let connections = connection_limits(config);
     let listener = |socket, limits, tasks, stop: &CancellationToken| Listener {
         socket,
@@ -102,11 +115,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         tasks,
         stop: stop.clone(),
     };
-    let site = Site {
-        endpoint: Arc::new(endpoint(config, &broker, cookies, Arc::clone(&bodies))),
-        mounts: config.bayeux.mounts.clone().into(),
-        demo: config.demo.enabled,
-    };
+    let site = site(config, endpoint(config, &broker, cookies, bodies), &broker, api_stats);
     let public = listener(public, connections, running.public_tasks.clone(), &running.stop);
     tokio::spawn(public.serve(routes::public(site)));
     let few = ConnectionLimits {
@@ -131,6 +140,41 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     Ok(running)
 }
 
+/// The core, with what is kept from before.
+async fn open_broker(config: &Config, stats: Stats) -> Result<(Arc<Broker>, Storage), StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let options = core_options(config);
+    let storage = storage_options(config, &options);
+    let (data, opener) = (config.data.clone(), Arc::clone(&clock));
+    let what = || about(format!("store in {}", config.data.display()));
+    let (mut storage, origin) =
+        tokio::task::spawn_blocking(move || Storage::open(&data, storage, &opener))
+            .await
+            .map_err(about("store"))?
+            .map_err(what())?;
+    let broker = Broker::new(options, stats, clock, origin);
+    storage.attach(&broker).map_err(about(format!("positions in {}", config.data.display())))?;
+    Ok((broker, storage))
+}
+
+fn site(config: &Config, endpoint: Endpoint, broker: &Arc<Broker>, stats: ApiStats) -> Site {
+    let endpoint = Arc::new(endpoint);
+    let api = Api {
+        broker: Arc::clone(broker),
+        endpoint: Arc::clone(&endpoint),
+        limits: decode_limits(config),
+        publish: config.publish.enabled,
+        history: config.publish.history,
+        stats,
+    };
+    Site {
+        api: Arc::new(api),
+        endpoint,
+        mounts: config.bayeux.mounts.clone().into(),
+        demo: config.demo.enabled,
+    }
+}
+
 impl Running {
     /// Accepts no more, answers held connects with advice to come back, lets what is under way
     /// finish, and is done: within the drain timeout. True if nothing had to be cut.
@@ -141,11 +185,21 @@ impl Running {
         self.public_tasks.close();
         let finished = tokio::time::timeout(self.drain_timeout, self.public_tasks.wait()).await;
         self.stop_admin.cancel();
+        let closed = self.close_storage();
         if finished.is_err() {
             tracing::warn!(connections = self.public_tasks.len(), "cut after the drain timeout");
         }
         tracing::info!("stopped");
-        finished.is_ok()
+        finished.is_ok() && closed
+    }
+
+    fn close_storage(&self) -> bool {
+        let Self { storage, broker, .. } = self;
+        let closed = tokio::task::block_in_place(|| storage.close(broker));
+        if let Err(error) = &closed {
+            tracing::error!(%error, "the store could not be closed in order");
+        }
+        closed.is_ok()
     }
 }
 
@@ -181,15 +235,7 @@ fn endpoint(
     if config.bayeux.callback_polling {
         offered.push(ConnectionType::CallbackPolling);
     }
-    let limits = DecodeLimits {
-        depth: size(config.limits.depth),
-        messages: size(config.limits.messages_per_request),
-        channel: ChannelLimits {
-            bytes: size(config.limits.channel_bytes),
-            segments: size(config.limits.channel_segments),
-        },
-        ..DecodeLimits::default()
-    };
+    let limits = decode_limits(config);
     Endpoint {
         exchange: Exchange::new(Arc::clone(broker), Arc::new(SystemIds), limits, offered),
         origins: origins(config, config.listen),
@@ -200,6 +246,18 @@ fn endpoint(
             budget,
         },
         callback_polling: config.bayeux.callback_polling,
+    }
+}
+
+fn decode_limits(config: &Config) -> DecodeLimits {
+    DecodeLimits {
+        depth: size(config.limits.depth),
+        messages: size(config.limits.messages_per_request),
+        channel: ChannelLimits {
+            bytes: size(config.limits.channel_bytes),
+            segments: size(config.limits.channel_segments),
+        },
+        ..DecodeLimits::default()
     }
 }
 
@@ -222,7 +280,62 @@ fn core_options(config: &Config) -> Options {
         subscriptions_per_session: size(limits.subscriptions_per_session),
         subscriptions_total: size(limits.subscriptions),
         deliver_on_any_reply: config.deliver_on_any_reply,
+        rules: rules(config),
+        past: PastLimits {
+            bytes: size(config.store.memory.get()),
+            channels: size(config.store.channels),
+        },
+        repeat_window: config.publish.repeat_window.get(),
+        repeat_keys: size(config.publish.repeat_keys),
     }
+}
+
+/// The channel rules. Without a store, memory is all there is.
+fn rules(config: &Config) -> Rules {
+    let durability = |asked: config::Durability| match (config.store.kind, asked) {
+        (StoreKind::Memory, _) | (_, config::Durability::Memory) => Durability::Memory,
+        (_, config::Durability::Interval) => Durability::Interval,
+        (_, config::Durability::Sync) => Durability::Sync,
+    };
+    let rule = |channel: &config::Channel| Rule {
+        keep: Retention {
+            messages: channel.backlog.messages,
+            bytes: channel.backlog.bytes.get(),
+            age_us: micros(channel.backlog.age.get()),
+        },
+        durability: durability(channel.durability),
+        replay: channel.replay,
+        retain_last: channel.retain_last,
+        broadcast_to_publisher: channel.broadcast_to_publisher,
+        salesforce: channel.salesforce,
+        lazy: Some(channel.lazy.get()).filter(|lazy| !lazy.is_zero()),
+    };
+    let list = config.channels.iter().map(|channel| (channel.pattern.clone(), rule(channel)));
+    Rules::new(list, rule(&config::Channel::default()))
+}
+
+fn storage_options(config: &Config, core: &Options) -> StorageOptions {
+    let store = &config.store;
+    let sled = sled_options(config);
+    StorageOptions {
+        sled: (store.kind == StoreKind::Sled).then_some(sled),
+        writer: WriterOptions {
+            interval: store.interval.get(),
+            batch_records: 500,
+            queue_records: STORE_QUEUE_RECORDS,
+            queue_bytes: STORE_QUEUE_BYTES,
+            kept_records: STORE_QUEUE_RECORDS,
+            kept_bytes: STORE_QUEUE_BYTES,
+            retry: Duration::from_secs(1),
+            marks_window: core.repeat_window,
+            marks_max: config.publish.repeat_keys,
+        },
+        rules: core.rules.clone(),
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn listener_options(config: &Config) -> ListenerOptions {

@@ -9,6 +9,7 @@ use weft_protocol::{ChannelLimits, ChannelName};
 
 use crate::core::broker::Broker;
 use crate::core::held::Wakes;
+use crate::core::publishing::Publication;
 
 /// How often prices move.
 const TICK: Duration = Duration::from_secs(1);
@@ -81,7 +82,7 @@ fn tick(broker: &Broker, stocks: &mut [Stock], noise: &mut u64) {
         if broker.has_subscribers(stock.channel, BELOW) {
             let data = price(stock);
             // A refused price is no loss: the next one comes in a second.
-            let _ = broker.publish(stock.channel, &data, None, &mut wakes);
+            let _ = broker.publish(&Publication::new(stock.channel, &data), &mut wakes);
         }
     }
 }

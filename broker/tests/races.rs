@@ -4,28 +4,36 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::thread;
 
-use weft_broker::core::broker::Broker;
+use weft_broker::core::broker::{Broker, Origin};
 use weft_broker::core::clock::{Clock, SystemClock};
 use weft_broker::core::held::Wakes;
 use weft_broker::core::id::SessionId;
 use weft_broker::core::options::Options;
+use weft_broker::core::publishing::Publication;
+use weft_broker::core::rules::{Rule, Rules};
 use weft_broker::core::session::{ConnectRequest, SessionHandle};
 use weft_broker::core::stats::Stats;
+use weft_persistence::Retention;
 use weft_protocol::{ChannelLimits, ChannelName};
 
 fn broker() -> Arc<Broker> {
     let stats = Stats::register(&prometheus::Registry::new()).expect("fresh registry");
-    let options =
-        Options { held_per_browser: None, response_bytes: usize::MAX, ..Options::default() };
-    Broker::new(options, stats, Arc::new(SystemClock), None)
+    let keep = Retention { messages: 0, ..Retention::ALL };
+    let options = Options {
+        held_per_browser: None,
+        response_bytes: usize::MAX,
+        rules: Rules::new([], Rule { keep, ..Rule::default() }),
+        ..Options::default()
+    };
+    Broker::new(options, stats, Arc::new(SystemClock), Origin::default())
 }
 
 fn session(broker: &Broker, patterns: &[&'static str]) -> Arc<SessionHandle> {
     let id = SessionId::random().expect("entropy");
-    broker.handshake(id).expect("room");
+    broker.handshake(id, false).expect("room");
     let session = broker.find(Some(id.as_str()), None).expect("it lives");
     let patterns: Vec<Cow<'_, str>> = patterns.iter().map(|&text| text.into()).collect();
-    broker.subscribe(&session, &patterns).expect("room");
+    broker.subscribe(&session, &patterns, None, &mut Wakes::default()).expect("room");
     session
 }
 
@@ -48,7 +56,7 @@ fn l11_f5_publishers_in_many_threads_are_seen_by_all_in_one_order() {
             scope.spawn(|| {
                 for _ in 0..EACH {
                     let mut wakes = Wakes::default();
-                    broker.publish(name("/a/b"), "1", None, &mut wakes).expect("room");
+                    broker.publish(&Publication::new(name("/a/b"), "1"), &mut wakes).expect("room");
                 }
             });
         }
@@ -70,7 +78,7 @@ fn l12_a_connect_that_is_dropped_while_events_wait_takes_none() {
     for id in ["2", "3"] {
         broker.receive_connect(&session, &connect(id)).expect("it lives");
         let held = broker.hold_connect(&session, &connect(id));
-        broker.publish(name("/a"), id, None, &mut Wakes::default()).expect("room");
+        broker.publish(&Publication::new(name("/a"), id), &mut Wakes::default()).expect("room");
         drop(held);
     }
     broker.receive_connect(&session, &connect("4")).expect("it lives");
@@ -90,9 +98,9 @@ fn e17_e18_sessions_that_end_while_they_are_used_leave_nothing_behind() {
             scope.spawn(move || broker.disconnect(session));
             scope.spawn(move || {
                 let patterns: Vec<Cow<'_, str>> = ["/b", "/c/**"].map(Into::into).into();
-                let _ = broker.subscribe(session, &patterns);
+                let _ = broker.subscribe(session, &patterns, None, &mut Wakes::default());
                 broker.unsubscribe(session, &patterns);
-                let _ = broker.subscribe(session, &patterns);
+                let _ = broker.subscribe(session, &patterns, None, &mut Wakes::default());
             });
             scope.spawn(move || {
                 if broker.receive_connect(session, &connect("1")).is_ok() {
@@ -102,7 +110,9 @@ fn e17_e18_sessions_that_end_while_they_are_used_leave_nothing_behind() {
             scope.spawn(move || {
                 let mut wakes = Wakes::default();
                 for channel in ["/a", "/b", "/c/d"] {
-                    broker.publish(name(channel), "1", None, &mut wakes).expect("room");
+                    broker
+                        .publish(&Publication::new(name(channel), "1"), &mut wakes)
+                        .expect("room");
                 }
             });
         });

@@ -18,6 +18,74 @@ pub struct Record {
     pub time_us: i64,
     /// The text kept, ready to send. Shared, so that reading copies nothing.
     pub value: Arc<str>,
+    /// The mark of a publication that must not happen twice. It is stored with the record and kept
+    /// apart from it: [`Backlog::marks`] gives it back, and reading records always says `None`.
+    pub mark: Option<Mark>,
+}
+
+/// What is remembered of a publication that must not happen twice. The hashes are made by the
+/// caller; the backlog only keeps them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mark {
+    /// Who published what under which name: the same key is the same publication. No two records
+    /// of one position and one time may have the same key.
+    pub key: [u8; 16],
+    /// What was said, so that the same key with other data is told apart.
+    pub print: [u8; 16],
+    /// How many subscribers it had, to answer a repetition as the first was answered.
+    pub subscribers: u32,
+}
+
+/// A mark with what its record said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Marked {
+    /// The mark.
+    pub mark: Mark,
+    /// The position of its record.
+    pub position: i64,
+    /// The wall time of its record, in microseconds since 1970.
+    pub time_us: i64,
+}
+
+/// The bounds of one read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// At most so many records.
+    pub records: usize,
+    /// At most so many bytes of [`Record::value`] in all; but the first record always fits, so that
+    /// reading page by page arrives.
+    pub bytes: usize,
+}
+
+impl Page {
+    /// Everything.
+    pub const ALL: Self = Self { records: usize::MAX, bytes: usize::MAX };
+
+    /// Whether a record of so many bytes still fits; if so, its place is taken.
+    pub(crate) fn take(&mut self, bytes: usize, first: bool) -> bool {
+        if self.records == 0 || (bytes > self.bytes && !first) {
+            return false;
+        }
+        self.records -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        true
+    }
+}
+
+/// What a backlog holds. A store that has not looked at all of its channels since it was opened may
+/// be a little off; it never drifts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Channels that have a head.
+    pub channels: u64,
+    /// Records that can be read.
+    pub records: u64,
+    /// Bytes of their [`Record::value`].
+    pub bytes: u64,
+    /// Marks.
+    pub marks: u64,
+    /// Bytes of the files, with what was dropped and not yet given back; 0 in memory.
+    pub disk_bytes: u64,
 }
 
 /// How much of one channel [`Backlog::trim`] leaves: the newest records that meet all three.
@@ -38,10 +106,10 @@ impl Retention {
 
 /// The stored past of many channels.
 ///
-/// **Floor.** A channel's floor is the highest position that can no longer be replayed; 0 while
-/// nothing was ever lost. Every record that can be read lies above it, and no record above it is
-/// missing. To see every gap, first read and then ask for the floor: the other way round, a trim in
-/// between goes unnoticed.
+/// **Floor.** A channel's floor is the highest position up to which records may be missing; 0 while
+/// nothing was ever lost. No record above it is missing. Below it some may still be there after
+/// [`raise_floor`](Self::raise_floor). To see every gap, first read and then ask for the floor: the
+/// other way round, a trim in between goes unnoticed.
 ///
 /// **Channels without a record.** An implementation may drop all that it knows of a channel to stay
 /// within its bounds. That raises one floor shared by all channels it knows nothing about, also by
@@ -49,18 +117,23 @@ impl Retention {
 /// numbers such a channel's next record starts above its floor; with the channel's first new record
 /// its floor is the shared one, or one below that record if that is less.
 ///
+/// **Marks** are kept apart from the records they came with: trimming or dropping a channel leaves
+/// them, and only [`forget_marks`](Self::forget_marks) bounds them.
+///
 /// All methods block, and all but [`close`](Self::close) fail with [`BacklogError::Closed`] after
-/// it. They may be called from many threads; an append is seen whole or not at all.
+/// it. They may be called from many threads; an append is seen whole or not at all. Where a store
+/// cannot do what it is asked, the error is [`BacklogError::Full`] or [`BacklogError::Failed`].
 pub trait Backlog: Send + Sync + Debug {
-    /// Adds records, in their order, all or none. Records of several channels may be mixed.
+    /// Adds records with their marks, in their order, all or none. Records of several channels may
+    /// be mixed. A store that outlives the process has made them durable when this returns `Ok`.
     ///
     /// # Errors
     /// [`BacklogError::OutOfOrder`] if a position is not greater than 0 and than the one before it
     /// in its channel, be that stored or earlier in the batch.
     fn append(&self, batch: &[Record]) -> Result<(), BacklogError>;
 
-    /// The oldest records of a channel with a position greater than `after`, at most `max` of them,
-    /// oldest first.
+    /// The oldest records of a channel with a position greater than `after`, oldest first, within
+    /// the bounds of `page`.
     ///
     /// # Errors
     /// Those of the store; an unknown channel is an empty answer.
@@ -68,7 +141,7 @@ pub trait Backlog: Send + Sync + Debug {
         &self,
         channel: &str,
         after: i64,
-        max: usize,
+        page: Page,
     ) -> Result<Vec<Record>, BacklogError>;
 
     /// The newest `n` records of a channel, oldest first.
@@ -77,7 +150,7 @@ pub trait Backlog: Send + Sync + Debug {
     /// Those of the store; an unknown channel is an empty answer.
     fn last(&self, channel: &str, n: usize) -> Result<Vec<Record>, BacklogError>;
 
-    /// The highest position of a channel that can no longer be replayed; 0 if nothing was lost.
+    /// The highest position up to which records of a channel may be missing; 0 if none is.
     ///
     /// # Errors
     /// Those of the store.
@@ -98,11 +171,51 @@ pub trait Backlog: Send + Sync + Debug {
     /// Those of the store; an unknown channel has nothing to trim.
     fn trim(&self, channel: &str, keep: &Retention, now_us: i64) -> Result<u64, BacklogError>;
 
+    /// Notes that messages up to `to` may be missing although older ones are kept: they were
+    /// accepted and could not be stored. Raises the floor, never lowers it, and drops no record. For
+    /// a channel without a record it raises the shared floor. Durable with the next append.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn raise_floor(&self, channel: &str, to: i64) -> Result<(), BacklogError>;
+
+    /// The channels that have a head and whose name starts with `prefix`, sorted.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn names(&self, prefix: &str) -> Result<Vec<Arc<str>>, BacklogError>;
+
+    /// The marks whose time is at or after `since_us`, in the order of their times.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn marks(&self, since_us: i64) -> Result<Vec<Marked>, BacklogError>;
+
+    /// Forgets the marks whose time is before `before_us`, and the oldest ones until `max` are left.
+    /// Says how many went.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn forget_marks(&self, before_us: i64, max: u64) -> Result<u64, BacklogError>;
+
+    /// How much is stored.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn usage(&self) -> Result<Usage, BacklogError>;
+
     /// Whether the next append can be expected to succeed, without writing.
     ///
     /// # Errors
     /// What the next append would fail with.
     fn health(&self) -> Result<(), BacklogError>;
+
+    /// After a failure: tries to become able to append again. What was appended successfully is still
+    /// there afterwards, unless the store had to be given up; then its floors say so.
+    ///
+    /// # Errors
+    /// Why the next append would still fail.
+    fn recover(&self) -> Result<(), BacklogError>;
 
     /// Makes durable what the store can make durable and lets go of it. Closing twice is allowed.
     ///

@@ -18,6 +18,20 @@ pub enum BacklogError {
     },
     /// The backlog was closed; it will not come back.
     Closed,
+    /// There is no space left on the device, or less than is kept in reserve. Nothing of the batch
+    /// is visible or durable; with space freed, the same append may succeed.
+    Full,
+    /// The store failed, and will go on failing until it recovers. The text says what happened.
+    Failed(Arc<str>),
+    /// The store was written by a newer version, in a format that this one does not know.
+    Newer {
+        /// The format of the store.
+        found: u32,
+        /// The newest format known here.
+        known: u32,
+    },
+    /// The store is open already, most likely in another process.
+    InUse,
 }
 
 impl fmt::Display for BacklogError {
@@ -27,6 +41,13 @@ impl fmt::Display for BacklogError {
                 write!(f, "position {position} in {channel} does not follow {head}")
             }
             Self::Closed => f.write_str("the backlog is closed"),
+            Self::Full => f.write_str("no space left on the device of the backlog"),
+            Self::Failed(why) => write!(f, "the backlog failed: {why}"),
+            Self::Newer { found, known } => write!(
+                f,
+                "the backlog was written by a newer version (format {found}, known is {known})"
+            ),
+            Self::InUse => f.write_str("the backlog is in use by another process"),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! What is lost when it fails: the ability to replay. Live delivery does not pass through here.
 
 mod backlog;
+mod ceiling;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
@@ -15,6 +16,11 @@ mod memory;
 #[cfg(any(test, feature = "conformance"))]
 mod model;
 
-pub use backlog::{Backlog, Record, Retention};
+pub use backlog::{Backlog, Mark, Marked, Page, Record, Retention, Usage};
 pub use error::BacklogError;
 pub use memory::{Memory, MemoryLimits};
+mod sled;
+mod writer;
+pub use ceiling::{Boot, Ceiling};
+pub use sled::{Opened, Sled, SledOptions};
+pub use writer::{Events, Flush, Job, Policy, Submit, Writer, WriterOptions};

@@ -1,7 +1,7 @@
 //! A backlog in memory: a deque a channel, under one lock, within bounds; gone with the process.
 //!
 //! When a bound is passed, the channels that were least recently appended to go first, whole; the
-//! last one left loses its oldest records.
+//! last one left loses its oldest records. Marks are bounded by whoever forgets them.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{Backlog, BacklogError, Record, Retention};
+use crate::{Backlog, BacklogError, Mark, Marked, Page, Record, Retention, Usage};
 
 /// What a record costs besides its text: itself, and the counters of its shared text.
 const RECORD_OVERHEAD: u64 = (size_of::<Record>() + 2 * size_of::<usize>()) as u64;
@@ -80,12 +80,16 @@ impl Backlog for Memory {
         &self,
         channel: &str,
         after: i64,
-        max: usize,
+        mut page: Page,
     ) -> Result<Vec<Record>, BacklogError> {
         self.with(|state| {
             state.channels.get(channel).map_or_else(Vec::new, |channel| {
                 let start = channel.records.partition_point(|record| record.position <= after);
-                channel.records.range(start..).take(max).cloned().collect()
+                let records = channel.records.range(start..).enumerate();
+                records
+                    .take_while(|(at, record)| page.take(record.value.len(), *at == 0))
+                    .map(|(_, record)| record.clone())
+                    .collect()
             })
         })
     }
@@ -119,8 +123,65 @@ impl Backlog for Memory {
         })
     }
 
+    fn raise_floor(&self, channel: &str, to: i64) -> Result<(), BacklogError> {
+        self.with(|state| {
+            let known = state.channels.get_mut(channel).map(|channel| &mut channel.floor);
+            let floor = known.unwrap_or(&mut state.shared_floor);
+            *floor = to.max(*floor);
+        })
+    }
+
+    fn names(&self, prefix: &str) -> Result<Vec<Arc<str>>, BacklogError> {
+        let mut names: Vec<_> = self.with(|state| {
+            state.channels.keys().filter(|name| name.starts_with(prefix)).cloned().collect()
+        })?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn marks(&self, since_us: i64) -> Result<Vec<Marked>, BacklogError> {
+        self.with(|state| {
+            let marks = state.marks.range((since_us, i64::MIN, [0; 16])..);
+            marks
+                .map(|(&(time_us, position, _), &mark)| Marked { mark, position, time_us })
+                .collect()
+        })
+    }
+
+    fn forget_marks(&self, before_us: i64, max: u64) -> Result<u64, BacklogError> {
+        self.with(|state| {
+            let mut forgotten = 0;
+            while let Some(oldest) = state.marks.first_entry() {
+                let old = oldest.key().0 < before_us;
+                if !old && state.marks.len() as u64 <= max {
+                    break;
+                }
+                state.marks.pop_first();
+                forgotten += 1;
+            }
+            forgotten
+        })
+    }
+
+    fn usage(&self) -> Result<Usage, BacklogError> {
+        self.with(|state| {
+            let channels = state.channels.values();
+            Usage {
+                channels: state.channels.len() as u64,
+                records: channels.clone().map(|channel| channel.records.len() as u64).sum(),
+                bytes: channels.map(|channel| channel.text_bytes).sum(),
+                marks: state.marks.len() as u64,
+                disk_bytes: 0,
+            }
+        })
+    }
+
     fn health(&self) -> Result<(), BacklogError> {
         self.with(|_| ())
+    }
+
+    fn recover(&self) -> Result<(), BacklogError> {
+        self.health()
     }
 
     fn close(&self) -> Result<(), BacklogError> {
@@ -139,6 +200,8 @@ struct State {
     /// The cost of all channels with their records.
     bytes: u64,
     shared_floor: i64,
+    /// The marks by time, position and key.
+    marks: BTreeMap<(i64, i64, [u8; 16]), Mark>,
     closed: bool,
 }
 
@@ -164,6 +227,9 @@ impl State {
 
     /// Adds a record that was checked, as the newest of the most recent channel.
     fn push(&mut self, record: &Record) {
+        if let Some(mark) = record.mark {
+            self.marks.insert((record.time_us, record.position, mark.key), mark);
+        }
         self.turn += 1;
         let turn = self.turn;
         if let Some(channel) = self.channels.get_mut(&record.channel) {
@@ -227,7 +293,8 @@ impl Channel {
     fn push(&mut self, record: &Record) -> u64 {
         self.head = record.position;
         self.text_bytes += record.value.len() as u64;
-        self.records.push_back(Record { channel: Arc::clone(&self.name), ..record.clone() });
+        let channel = Arc::clone(&self.name);
+        self.records.push_back(Record { channel, mark: None, ..record.clone() });
         cost(record)
     }
 
@@ -235,7 +302,7 @@ impl Channel {
     fn pop(&mut self) -> u64 {
         let Some(record) = self.records.pop_front() else { return 0 };
         self.text_bytes -= record.value.len() as u64;
-        self.floor = record.position;
+        self.floor = self.floor.max(record.position);
         if self.records.len() < self.records.capacity() / 4 {
             self.records.shrink_to(self.records.capacity() / 2);
         }

@@ -1,8 +1,12 @@
 //! A backlog so simple that it is right, and random operations that compare another one with it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use crate::{Backlog, BacklogError, Record, Retention, conformance::record};
+use crate::conformance::record;
+use crate::{Backlog, BacklogError, Mark, Marked, Page, Record, Retention, Usage};
 
 /// A small repeatable generator of numbers (SplitMix64), so that a failure names its seed.
 pub(crate) struct Random(u64);
@@ -24,14 +28,21 @@ impl Random {
     fn below_i64(&mut self, bound: u64) -> i64 {
         i64::try_from(self.below(bound)).unwrap_or(i64::MAX)
     }
+
+    /// A small number from 0 up to, but not including, `bound`.
+    pub(crate) fn small(&mut self, bound: u64) -> usize {
+        usize::try_from(self.below(bound)).unwrap_or(0)
+    }
 }
 
-/// All channels' records by position, with their floors and heads.
+/// All channels' records by position, with their floors and heads, and the marks by time.
 #[derive(Default)]
 struct Model {
     records: BTreeMap<String, BTreeMap<i64, Record>>,
     floors: BTreeMap<String, i64>,
     heads: BTreeMap<String, i64>,
+    shared_floor: i64,
+    marks: BTreeSet<(i64, i64, Mark)>,
 }
 
 impl Model {
@@ -46,8 +57,12 @@ impl Model {
         }
         self.heads = heads;
         for record in batch {
-            let records = self.records.entry(record.channel.to_string()).or_default();
-            records.insert(record.position, record.clone());
+            let (name, position) = (record.channel.to_string(), record.position);
+            let shared = self.shared_floor.min(position - 1);
+            self.floors.entry(name.clone()).or_insert(shared);
+            let plain = Record { mark: None, ..record.clone() };
+            self.records.entry(name).or_default().insert(position, plain);
+            self.marks.extend(record.mark.map(|mark| (record.time_us, position, mark)));
         }
         true
     }
@@ -56,6 +71,27 @@ impl Model {
         self.records
             .get(channel)
             .map_or_else(Vec::new, |records| records.values().cloned().collect())
+    }
+
+    fn page(&self, channel: &str, after: i64, page: Page) -> Vec<Record> {
+        let (mut read, mut bytes) = (Vec::new(), 0);
+        for record in self.all(channel) {
+            bytes += if record.position > after { record.value.len() } else { 0 };
+            let fits = read.is_empty() || bytes <= page.bytes;
+            if record.position > after && read.len() < page.records && fits {
+                read.push(record);
+            }
+        }
+        read
+    }
+
+    fn floor(&self, channel: &str) -> i64 {
+        self.floors.get(channel).copied().unwrap_or(self.shared_floor)
+    }
+
+    fn raise_floor(&mut self, channel: &str, to: i64) {
+        let floor = self.floors.get_mut(channel).unwrap_or(&mut self.shared_floor);
+        *floor = to.max(*floor);
     }
 
     fn trim(&mut self, channel: &str, keep: &Retention, now_us: i64) -> u64 {
@@ -68,10 +104,135 @@ impl Model {
             if count <= keep.messages && bytes as u64 <= keep.bytes && young {
                 break;
             }
-            self.floors.insert(channel.to_owned(), oldest.remove().position);
+            let gone = oldest.remove().position;
+            self.raise_floor(channel, gone);
             trimmed += 1;
         }
         trimmed
+    }
+
+    fn marks(&self, since_us: i64) -> Vec<Marked> {
+        let marks = self.marks.iter().filter(|(time_us, ..)| *time_us >= since_us);
+        marks.map(|&(time_us, position, mark)| Marked { mark, position, time_us }).collect()
+    }
+
+    fn forget_marks(&mut self, before_us: i64, max: u64) -> u64 {
+        let before = self.marks.len();
+        self.marks.retain(|(time_us, ..)| *time_us >= before_us);
+        while self.marks.len() as u64 > max {
+            self.marks.pop_first();
+        }
+        (before - self.marks.len()) as u64
+    }
+
+    fn names(&self, prefix: &str) -> Vec<Arc<str>> {
+        let names = self.heads.keys().filter(|name| name.starts_with(prefix));
+        names.map(|name| Arc::from(name.as_str())).collect()
+    }
+
+    fn usage(&self) -> Usage {
+        let records = self.records.values().flat_map(BTreeMap::values);
+        Usage {
+            channels: self.heads.len() as u64,
+            records: records.clone().count() as u64,
+            bytes: records.map(|record| record.value.len() as u64).sum(),
+            marks: self.marks.len() as u64,
+            disk_bytes: 0,
+        }
+    }
+}
+
+/// A model and the random operations that are done to it and to a backlog, with every answer
+/// compared.
+pub(crate) struct Comparison {
+    seed: u64,
+    step: u64,
+    random: Random,
+    model: Model,
+}
+
+impl Comparison {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, step: 0, random: Random::new(seed), model: Model::default() }
+    }
+
+    /// Does one operation to both.
+    ///
+    /// # Errors
+    /// Those of the backlog that the model does not expect.
+    pub(crate) fn step(&mut self, backlog: &dyn Backlog) -> Result<(), BacklogError> {
+        self.step += 1;
+        let channel = format!("/{}", self.random.below(4));
+        let context = format!("seed {}, step {}, {channel}", self.seed, self.step);
+        let (random, model) = (&mut self.random, &mut self.model);
+        match random.below(12) {
+            0..=5 => {
+                let batch = batch(random, model);
+                assert_eq!(backlog.append(&batch).is_ok(), model.append(&batch), "{context}");
+            }
+            6 => {
+                let after = random.below_i64(400) - 10;
+                let page = Page { records: random.small(8), bytes: random.small(80) };
+                let expected = model.page(&channel, after, page);
+                assert_eq!(backlog.read_after(&channel, after, page)?, expected, "{context}");
+            }
+            7 => {
+                let n = random.small(8);
+                let all = model.all(&channel);
+                let expected = &all[all.len().saturating_sub(n)..];
+                assert_eq!(backlog.last(&channel, n)?, expected, "{context}");
+            }
+            8 => {
+                let (before_us, max) = (random.below_i64(100), random.below(50));
+                let forgotten = backlog.forget_marks(before_us, max)?;
+                assert_eq!(forgotten, model.forget_marks(before_us, max), "{context}");
+            }
+            9 if random.below(8) == 0 => {
+                let to = random.below_i64(100);
+                backlog.raise_floor(&channel, to)?;
+                model.raise_floor(&channel, to);
+            }
+            _ => {
+                let keep = retention(random);
+                let now_us = random.below_i64(300);
+                let trimmed = backlog.trim(&channel, &keep, now_us)?;
+                assert_eq!(trimmed, model.trim(&channel, &keep, now_us), "{context}");
+            }
+        }
+        self.agree_on(backlog, &channel, &context)
+    }
+
+    /// Compares what can be asked without changing anything.
+    fn agree_on(
+        &self,
+        backlog: &dyn Backlog,
+        channel: &str,
+        context: &str,
+    ) -> Result<(), BacklogError> {
+        let model = &self.model;
+        assert_eq!(backlog.floor(channel)?, model.floor(channel), "{context}");
+        assert_eq!(backlog.head(channel)?, model.heads.get(channel).copied(), "{context}");
+        assert_eq!(backlog.names("/")?, model.names("/"), "{context}");
+        assert_eq!(backlog.names(channel)?, model.names(channel), "{context}");
+        assert_eq!(backlog.marks(100)?, model.marks(100), "{context}");
+        let usage = Usage { disk_bytes: 0, ..backlog.usage()? };
+        assert_eq!(usage, model.usage(), "{context}");
+        Ok(())
+    }
+
+    /// Compares everything.
+    ///
+    /// # Errors
+    /// Those of the backlog.
+    pub(crate) fn agree(&self, backlog: &dyn Backlog) -> Result<(), BacklogError> {
+        for channel in ["/0", "/1", "/2", "/3", "/4"] {
+            let context = format!("seed {}, after step {}, {channel}", self.seed, self.step);
+            let records = backlog.read_after(channel, 0, Page::ALL)?;
+            assert_eq!(records, self.model.all(channel), "{context}");
+            self.agree_on(backlog, channel, &context)?;
+        }
+        assert_eq!(backlog.marks(i64::MIN)?, self.model.marks(i64::MIN), "seed {}", self.seed);
+        Ok(())
     }
 }
 
@@ -80,56 +241,35 @@ impl Model {
 /// # Errors
 /// Those of the backlog that the model does not expect.
 pub(crate) fn compare(backlog: &dyn Backlog, seed: u64) -> Result<(), BacklogError> {
-    let mut random = Random::new(seed);
-    let mut model = Model::default();
-    for step in 0..300 {
-        let channel = format!("/{}", random.below(4));
-        let context = format!("seed {seed}, step {step}, {channel}");
-        match random.below(6) {
-            0..=2 => {
-                let batch = batch(&mut random, &model);
-                assert_eq!(backlog.append(&batch).is_ok(), model.append(&batch), "{context}");
-            }
-            3 => {
-                let after = random.below_i64(400) - 10;
-                let max = usize::try_from(random.below(8)).unwrap_or(0);
-                let mut expected = model.all(&channel);
-                expected.retain(|record| record.position > after);
-                expected.truncate(max);
-                assert_eq!(backlog.read_after(&channel, after, max)?, expected, "{context}");
-            }
-            4 => {
-                let n = usize::try_from(random.below(8)).unwrap_or(0);
-                let all = model.all(&channel);
-                let expected = &all[all.len().saturating_sub(n)..];
-                assert_eq!(backlog.last(&channel, n)?, expected, "{context}");
-            }
-            _ => {
-                let keep = retention(&mut random);
-                let now_us = random.below_i64(300);
-                let trimmed = backlog.trim(&channel, &keep, now_us)?;
-                assert_eq!(trimmed, model.trim(&channel, &keep, now_us), "{context}");
-            }
-        }
-        let floor = model.floors.get(&channel).copied().unwrap_or(0);
-        assert_eq!(backlog.floor(&channel)?, floor, "{context}");
-        assert_eq!(backlog.head(&channel)?, model.heads.get(&channel).copied(), "{context}");
+    let mut comparison = Comparison::new(seed);
+    for _ in 0..300 {
+        comparison.step(backlog)?;
     }
-    Ok(())
+    comparison.agree(backlog)
 }
 
 /// Up to four records whose positions mostly follow.
 fn batch(random: &mut Random, model: &Model) -> Vec<Record> {
     let mut heads = model.heads.clone();
-    (0..random.below(5))
+    let count = random.below(5);
+    (0..count)
         .map(|_| {
             let channel = format!("/{}", random.below(4));
             let head = heads.entry(channel.clone()).or_default();
-            *head += if random.below(12) == 0 { -1 } else { 1 + random.below_i64(3) };
-            let text = "x".repeat(usize::try_from(random.below(20)).unwrap_or(0));
-            Record { time_us: random.below_i64(200), ..record(&channel, *head, &text) }
+            *head += if random.below(24) == 0 { -1 } else { 1 + random.below_i64(3) };
+            let text = "x".repeat(random.small(20));
+            let time_us = random.below_i64(200);
+            let mark = (random.below(3) == 0).then(|| mark(random));
+            Record { time_us, mark, ..record(&channel, *head, &text) }
         })
         .collect()
+}
+
+/// A mark whose key is all but certain to be new.
+fn mark(random: &mut Random) -> Mark {
+    let mut key = [0; 16];
+    key[4..12].copy_from_slice(&random.below(u64::MAX).to_be_bytes());
+    Mark { key, print: [random.below(256) as u8; 16], subscribers: random.below(9) as u32 }
 }
 
 /// Mostly one bound at a time, so that each matters.

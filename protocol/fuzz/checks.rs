@@ -42,7 +42,10 @@ pub(crate) fn reply<'a>(message: &'a Message<'_>) -> Reply<'a> {
         client_id: message.client_id.as_deref(),
         outcome: message.request.as_ref().map(|_| ()).map_err(Clone::clone),
         advice: None,
-        ext: ReplyExt { timesync: request.and_then(|r| r.answer(1_000, 1_007)), gaps: vec![] },
+        ext: ReplyExt {
+            timesync: request.and_then(|r| r.answer(1_000, 1_007)),
+            ..ReplyExt::default()
+        },
         handshake: None,
     }
 }

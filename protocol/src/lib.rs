@@ -23,6 +23,7 @@ mod event;
 mod ext;
 mod json;
 mod message;
+mod publication;
 mod query;
 mod replay;
 mod reply;
@@ -41,6 +42,10 @@ pub use error::Error;
 pub use event::{event_parts, event_with_replay, salesforce_data};
 pub use ext::publisher_ext;
 pub use message::Message;
+pub use publication::{
+    Publication, PublicationError, publish_array, publish_channel, publish_data, publish_line,
+    publish_status,
+};
 pub use query::{CallbackQuery, callback_query};
 pub use replay::{InvalidKey, KEY_BYTES_MAX, Replay, Start, announces_replay, publish_key};
 pub use reply::{Gap, Receipt, Reply, ReplyExt};

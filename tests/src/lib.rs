@@ -6,6 +6,7 @@
 //! only what must *not* happen is watched for a short while.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+pub mod api;
 pub mod bayeux;
 pub mod broker;
 pub mod held;

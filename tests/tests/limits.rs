@@ -171,7 +171,8 @@ fn r24_p5_a_response_is_capped_and_the_rest_follows_in_order() {
 #[test]
 fn p4_p5_when_memory_is_short_silent_sessions_lose_are_told_and_stop_nobody() {
     let broker = Broker::with(
-        "[limits]\nbody = \"64KiB\"\nqueue_bytes = \"64KiB\"\nqueue_bytes_total = \"64KiB\"\n",
+        "[limits]\nbody = \"64KiB\"\nqueue_bytes = \"64KiB\"\nqueue_bytes_total = \"64KiB\"\n\
+         [[channels]]\npattern = \"/**\"\nbacklog = { messages = 0 }\n",
     );
     let mut silent: Vec<_> =
         (0..4).map(|n| Client::subscribed(&broker, &format!("/r/{n}"))).collect();

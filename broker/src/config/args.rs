@@ -26,8 +26,35 @@ pub struct Args {
 }
 
 /// What weft is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Run the broker (the default)
     Serve,
+    /// Look at, save, fill or shrink the store of a stopped broker
+    Store {
+        /// What to do with it
+        #[command(subcommand)]
+        action: StoreAction,
+    },
+}
+
+/// What is done with the store of a stopped broker.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum StoreAction {
+    /// Read all of it and say what is in it; damage is an error
+    Check,
+    /// Write all of it as lines of JSON
+    Export {
+        /// The file to write [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Fill an empty store with what was exported
+    Import {
+        /// The file to read [default: standard input]
+        #[arg(long, value_name = "FILE")]
+        input: Option<PathBuf>,
+    },
+    /// Write it anew, without the space that what is gone still takes
+    Compact,
 }

@@ -2,11 +2,12 @@
 //!
 //! All problems are found at once; each names the keys it is about, the likeliest culprit first.
 
-use std::{fmt::Display, net::SocketAddr};
+use std::{borrow::Cow, fmt::Display, net::SocketAddr};
 
 use tracing_subscriber::EnvFilter;
 
-use super::{AuthMode, Config, HumanDuration, SameSite};
+use super::channels::{covers, fault};
+use super::{AuthMode, ByteSize, Config, HumanDuration, SameSite};
 
 /// First segments of paths that mean something else.
 const RESERVED: [&str; 6] = ["publish", "history", "events", "stream", "demo", "openapi.json"];
@@ -19,7 +20,7 @@ const SHORT: HumanDuration = HumanDuration::millis(100);
 #[derive(Debug)]
 pub(super) struct Problem {
     /// The keys it is about.
-    pub(super) keys: Vec<&'static str>,
+    pub(super) keys: Vec<Cow<'static, str>>,
     /// What is wrong and what would be right.
     pub(super) text: String,
 }
@@ -34,6 +35,8 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     limits(config, &mut problems);
     http(config, &mut problems);
     log(config, &mut problems);
+    store(config, &mut problems);
+    channels(config, &mut problems);
     problems.0
 }
 
@@ -43,7 +46,17 @@ impl Problems {
     /// Notes a problem unless `holds`.
     fn unless(&mut self, holds: bool, keys: &[&'static str], text: impl Into<String>) {
         if !holds {
-            self.0.push(Problem { keys: keys.to_vec(), text: text.into() });
+            let keys = keys.iter().map(|&key| key.into()).collect();
+            self.0.push(Problem { keys, text: text.into() });
+        }
+    }
+
+    /// Notes a problem of one channel rule unless `holds`.
+    fn rule(&mut self, holds: bool, index: usize, key: &str, text: impl Into<String>) {
+        if !holds {
+            // Where the key is not given, the rule is the place.
+            let keys = vec![format!("channels[{index}].{key}").into(), "channels".into()];
+            self.0.push(Problem { keys, text: text.into() });
         }
     }
 
@@ -240,5 +253,40 @@ fn log(config: &Config, problems: &mut Problems) {
     );
     if let (true, Err(error)) = (unknown.is_empty(), EnvFilter::try_new(level)) {
         problems.unless(false, &["log.level"], error.to_string());
+    }
+}
+
+fn store(config: &Config, problems: &mut Problems) {
+    let store = &config.store;
+    problems.positive("store.bytes", store.bytes.get());
+    problems.positive("store.channels", store.channels);
+    problems.positive("store.memory", store.memory.get());
+    problems.range("store.cache", store.cache, (ByteSize::mib(1), ByteSize::mib(1_024)));
+    let (soon, late) = (HumanDuration::millis(1), HumanDuration::secs(10));
+    problems.range("store.interval", store.interval, (soon, late));
+    let (short, long) = (HumanDuration::secs(1), HumanDuration::secs(24 * 3_600));
+    problems.range("publish.repeat_window", config.publish.repeat_window, (short, long));
+    problems.positive("publish.repeat_keys", config.publish.repeat_keys);
+}
+
+/// Every rule must be able to match something.
+fn channels(config: &Config, problems: &mut Problems) {
+    for (index, rule) in config.channels.iter().enumerate() {
+        let pattern = &rule.pattern;
+        if let Some(fault) = fault(pattern) {
+            problems.rule(false, index, "pattern", format!("{pattern:?} {fault}"));
+        }
+        let before = config.channels[..index].iter().find(|other| covers(&other.pattern, pattern));
+        if let Some(before) = before {
+            let before = &before.pattern;
+            let text = format!("{pattern:?} can never match: {before:?} stands before it");
+            problems.rule(false, index, "pattern", text);
+        }
+        let age = rule.backlog.age;
+        let text = format!("{age} is not between 1s and 10 years");
+        let range = HumanDuration::secs(1)..=HumanDuration::secs(10 * 366 * 24 * 3_600);
+        problems.rule(range.contains(&age), index, "backlog.age", text);
+        let text = format!("{} is more than 1h", rule.lazy);
+        problems.rule(rule.lazy <= INTERVAL_MAX, index, "lazy", text);
     }
 }

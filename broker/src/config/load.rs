@@ -18,7 +18,7 @@ use toml::{
 };
 
 use super::{
-    Args, Config, ConfigError,
+    Args, Channel, Config, ConfigError,
     check::{Problem, check},
     error::suggestion,
 };
@@ -83,7 +83,11 @@ struct Draft {
 impl Draft {
     fn new() -> Result<Self, ConfigError> {
         let config = Config::default();
-        let known = serialised(&config)?;
+        let mut known = serialised(&config)?;
+        // What one rule may hold, where the default has none.
+        let rule = Value::try_from(Channel::default())
+            .map_err(|error| ConfigError::one(error.to_string()))?;
+        known.insert("channels".to_owned(), Value::Array(vec![rule]));
         Ok(Self { config, known, places: BTreeMap::new() })
     }
 
@@ -179,7 +183,7 @@ impl Draft {
         }
         let located = |Problem { keys, text }: &Problem| match keys
             .iter()
-            .find_map(|key| self.places.get_key_value(*key))
+            .find_map(|key| self.places.get_key_value(&**key))
         {
             Some((key, place)) if place.ends_with(key) => format!("{place}: {text}"),
             Some((key, place)) => format!("{place}: {key}: {text}"),
@@ -209,6 +213,16 @@ fn walk(table: &DeTable<'_>, known: &Table, path: &str, visit: &mut impl FnMut(F
             }
             (Some(Value::Table(known)), DeValue::Table(section)) => {
                 walk(section, known, &key, visit);
+            }
+            (Some(Value::Array(known)), DeValue::Array(items)) => {
+                if let Some(Value::Table(known)) = known.first() {
+                    for (index, item) in items.iter().enumerate() {
+                        if let DeValue::Table(section) = item.get_ref() {
+                            walk(section, known, &format!("{key}[{index}]"), visit);
+                        }
+                    }
+                }
+                visit(Found::Leaf { key, span: value.span() });
             }
             (Some(_), _) => visit(Found::Leaf { key, span: value.span() }),
         }

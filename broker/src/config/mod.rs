@@ -12,22 +12,26 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 mod args;
+mod channels;
 mod check;
 mod error;
 mod load;
 mod origin;
 mod sections;
+mod store;
 #[cfg(test)]
 mod tests;
 mod units;
 
-pub use args::{Args, Command};
+pub use args::{Args, Command, StoreAction};
+pub use channels::{BacklogSize, Channel, Durability};
 pub use error::ConfigError;
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
 pub use sections::{
     Auth, AuthMode, Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, SameSite, Sessions,
 };
+pub use store::{Publish, Store, StoreKind};
 pub use units::{ByteSize, HumanDuration};
 
 /// Everything that can be set. Each field's text names its unit, its default and the reason for it.
@@ -66,6 +70,13 @@ pub struct Config {
     pub log: Log,
     /// The built-in demonstration.
     pub demo: Demo,
+    /// What is kept over a restart.
+    pub store: Store,
+    /// Publishing and reading over plain HTTP.
+    pub publish: Publish,
+    /// What holds for which channels; the first rule that matches. Default none: the last 1,000
+    /// messages of each channel or 24 hours, on disk within 100 ms.
+    pub channels: Vec<Channel>,
 }
 
 impl Default for Config {
@@ -84,6 +95,9 @@ impl Default for Config {
             http: Http::default(),
             log: Log::default(),
             demo: Demo::default(),
+            store: Store::default(),
+            publish: Publish::default(),
+            channels: Vec::new(),
         }
     }
 }

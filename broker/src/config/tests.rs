@@ -70,7 +70,9 @@ fn the_example_says_the_defaults() {
 
 #[test]
 fn the_example_has_every_key_with_a_comment() {
-    let known = leaves(&Table::try_from(Config::default()).unwrap(), "");
+    let mut known = leaves(&Table::try_from(Config::default()).unwrap(), "");
+    // Rules have an example in a comment: `the_example_of_a_rule_says_its_defaults`.
+    known.retain(|key| key != "channels");
     assert_eq!(leaves(&EXAMPLE.parse().unwrap(), ""), known);
     assert!(known.len() > 30, "{known:?}");
     let lines: Vec<_> = EXAMPLE.lines().collect();
@@ -304,4 +306,47 @@ fn a_file_that_is_not_there_is_an_error() {
     let error = load_env(&[("WEFT_CONFIG", "/no/such/weft.toml")]).unwrap_err();
     assert!(error.starts_with("/no/such/weft.toml: cannot be read: "), "{error}");
     assert_eq!(load_env(&[("WEFT_CONFIG", "")]).unwrap().file, None);
+}
+
+#[test]
+fn the_example_of_a_rule_says_its_defaults() {
+    let from = EXAMPLE.find("# [[channels]]").unwrap();
+    let rule: String = EXAMPLE[from..]
+        .lines()
+        .map(|line| format!("{}\n", line.trim_start_matches("# ")))
+        .collect();
+    let pattern = "/orders/**".to_owned();
+    let config = load_text(&rule).unwrap();
+    assert_eq!(config.channels, [Channel { pattern, ..Channel::default() }]);
+    for key in leaves(&Table::try_from(Channel::default()).unwrap(), "") {
+        let last = key.rsplit('.').next().unwrap();
+        assert!(rule.contains(&format!("{last} = ")), "{key}");
+    }
+}
+
+#[test]
+fn rules_that_can_never_match_are_mistakes() {
+    for (first, second, fine) in [
+        ("/a/**", "/a/b", false),
+        ("/a/**", "/a/*", false),
+        ("/a/*", "/a/b", false),
+        ("/a/b", "/a/b", false),
+        ("/**", "/x/**", false),
+        ("/a/*", "/a/**", true),
+        ("/a/b", "/a/*", true),
+        ("/a/**", "/a", true),
+        ("/a/*", "/a/b/c", true),
+        ("/ab/**", "/a/**", true),
+    ] {
+        let text =
+            format!("[[channels]]\npattern = '{first}'\n[[channels]]\npattern = '{second}'\n");
+        let outcome = load_text(&text);
+        assert_eq!(outcome.is_ok(), fine, "{first} {second} {outcome:?}");
+    }
+}
+
+#[test]
+fn rules_come_from_the_environment_too() {
+    let loaded = load_env(&[("WEFT_CHANNELS", "[{pattern='/a',durability='sync'}]")]).unwrap();
+    assert_eq!(loaded.config.channels[0].durability, Durability::Sync);
 }

@@ -34,16 +34,31 @@ impl Broker {
                 broken.push(format!("{session:?} has {} bytes queued", state.queue.bytes()));
             }
             for frame in state.queue.frames() {
-                if frames.insert(frame.position()) {
-                    frame_bytes += frame.text().len();
+                if frames.insert(frame.identity()) {
+                    frame_bytes += frame.bytes();
                 }
             }
+            let read = state.behind.as_ref().map_or(0, |behind| behind.len());
+            if read > super::replay::CHANNELS_MAX {
+                broken.push(format!("{session:?} reads {read} channels"));
+            }
+            if state.behind.as_ref().is_some_and(|behind| behind.is_done()) {
+                broken.push(format!("{session:?} is behind with nothing to read"));
+            }
         });
+        let (channels, cost) = self.channels.recount(|frame| {
+            if frames.insert(frame.identity()) {
+                frame_bytes += frame.bytes();
+            }
+        });
+        let kept = self.channels.kept();
         let equal = [
             ("sessions", self.registry.len(), sessions),
             ("deadlines", self.deadlines.len(), sessions),
             ("subscriptions", self.subscriptions.len(), subscriptions),
             ("members", self.subscriptions.recount(), subscriptions),
+            ("channels in memory", kept.0, channels),
+            ("bytes of the past", kept.1, cost),
             ("frame bytes", self.frame_bytes(), frame_bytes),
         ];
         for (what, counted, truth) in equal {

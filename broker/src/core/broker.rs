@@ -4,31 +4,30 @@
 //! lock is short and none is held while anything is awaited.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use weft_persistence::{Backlog, Record};
-use weft_protocol::{Advice, ChannelLimits, ChannelName, Error, Pattern, Reconnect};
+use tokio::sync::Notify;
+use weft_persistence::Marked;
+use weft_protocol::{Advice, ChannelLimits, ChannelName, Error, Gap, Pattern, Reconnect, Replay};
 
+use super::behind::Cursor;
 use super::browsers::Browsers;
+use super::channels::{Channels, Store};
 use super::clock::Clock;
 use super::deadlines::Deadlines;
-use super::frame::{Frame, FrameBytes};
+use super::frame::FrameBytes;
 use super::held::{Release, Wakes};
 use super::id::{BrowserId, SessionId};
+use super::marks::Marks;
 use super::options::{Options, QueueLimits};
 use super::positions::Positions;
 use super::registry::Registry;
 use super::session::{Session, SessionHandle};
 use super::stats::Stats;
 use super::subscriptions::Subscriptions;
-
-/// Publications of one channel are numbered and handed out under one of these locks, so that every
-/// session sees them in the order of their positions (P1).
-const ORDER_STRIPES: usize = 256;
 
 /// The core.
 #[derive(Debug)]
@@ -41,11 +40,12 @@ pub struct Broker {
     pub(crate) browsers: Browsers,
     pub(crate) deadlines: Deadlines,
     pub(crate) draining: AtomicBool,
-    positions: Positions,
-    order: Vec<Mutex<()>>,
-    hasher: RandomState,
-    alive: Arc<FrameBytes>,
-    store: Option<Arc<dyn Backlog>>,
+    pub(crate) channels: Channels,
+    pub(crate) positions: Positions,
+    pub(crate) marks: Marks,
+    pub(crate) alive: Arc<FrameBytes>,
+    /// Notified whenever the store has settled something.
+    pub(crate) settled: Notify,
     keys: AtomicU64,
     next_relief: Mutex<Option<Instant>>,
 }
@@ -67,6 +67,19 @@ pub struct Refused {
     pub advice: Advice,
 }
 
+/// What there is from before the start.
+#[derive(Debug, Default)]
+pub struct Origin {
+    /// The store of channels' pasts.
+    pub store: Option<Store>,
+    /// No position up to here is given out again.
+    pub floor: i64,
+    /// Up to here, what was not awaited on disk may have been lost by an unclean stop; 0 = never.
+    pub doubt: i64,
+    /// The highest position that may be given out at first; `None` = no bound.
+    pub ceiling: Option<i64>,
+}
+
 /// What the gauges show, counted when asked.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Census {
@@ -83,31 +96,66 @@ pub struct Census {
 }
 
 impl Broker {
-    /// A broker with its seams: time, and a store for what is published (none: nothing is kept).
+    /// A broker with its seams: time, and what there is from before (a store for what is published;
+    /// without one, memory is all there is).
     #[must_use]
-    pub fn new(
-        options: Options,
-        stats: Stats,
-        clock: Arc<dyn Clock>,
-        store: Option<Arc<dyn Backlog>>,
-    ) -> Arc<Self> {
+    pub fn new(options: Options, stats: Stats, clock: Arc<dyn Clock>, past: Origin) -> Arc<Self> {
+        let Origin { store, floor, doubt, ceiling } = past;
+        let positions = Positions::new(clock.now(), clock.wall_us(), floor, ceiling);
+        let alive = Arc::new(FrameBytes::default());
+        let channels = Channels::new(
+            options.rules.clone(),
+            store,
+            options.past,
+            (positions.last(), doubt),
+            Arc::clone(&alive),
+        );
         Arc::new(Self {
             registry: Registry::new(options.sessions_max),
             subscriptions: Subscriptions::new(options.subscriptions_total),
             browsers: Browsers::new(options.held_per_browser),
             deadlines: Deadlines::default(),
             draining: AtomicBool::new(false),
-            positions: Positions::new(clock.now(), clock.wall_us(), 0),
-            order: (0..ORDER_STRIPES).map(|_| Mutex::new(())).collect(),
-            hasher: RandomState::new(),
-            alive: Arc::new(FrameBytes::default()),
+            channels,
+            positions,
+            marks: Marks::new(options.repeat_window, options.repeat_keys),
+            alive,
+            settled: Notify::new(),
             keys: AtomicU64::new(1),
             next_relief: Mutex::new(None),
             options,
             stats,
             clock,
-            store,
         })
+    }
+
+    /// Takes in the idempotency keys that the store has kept, oldest first.
+    pub fn restore_marks(&self, stored: &[Marked]) {
+        self.marks.restore(stored, self.clock.now(), self.clock.wall_us());
+    }
+
+    /// Where the ceiling of positions should be now, for whoever keeps it on disk.
+    #[must_use]
+    pub fn wanted_ceiling(&self) -> i64 {
+        self.positions.wanted_ceiling(self.clock.now(), self.clock.wall_us())
+    }
+
+    /// The ceiling is on disk: positions up to it may be given out.
+    pub fn raise_ceiling(&self, ceiling: i64) {
+        self.positions.raise_ceiling(ceiling);
+    }
+
+    /// The last position given out.
+    #[must_use]
+    pub fn last_position(&self) -> i64 {
+        self.positions.last()
+    }
+
+    /// Why the store cannot write, if it cannot.
+    #[must_use]
+    pub fn store_trouble(&self) -> Option<String> {
+        let Store { writer, .. } = self.channels.store.as_ref()?;
+        writer.trouble().map(|error| error.to_string())
     }
 
     /// The clock that all deadlines are read from.
@@ -116,11 +164,12 @@ impl Broker {
         &self.clock
     }
 
-    /// Makes a session (Bayeux 1.0 §4.1). Its expiry starts at once (E17).
+    /// Makes a session (Bayeux 1.0 §4.1). Its expiry starts at once (E17). Its events carry their
+    /// positions if the client announced replay (decisions 5).
     ///
     /// # Errors
     /// 503 while draining or when there is no room, with advice to come again later.
-    pub fn handshake(&self, id: SessionId) -> Result<Advice, Refused> {
+    pub fn handshake(&self, id: SessionId, with_replay: bool) -> Result<Advice, Refused> {
         let refused =
             |error| Refused { error, advice: self.later(Reconnect::Handshake, id.spread()) };
         if self.draining.load(Ordering::Acquire) {
@@ -130,6 +179,7 @@ impl Broker {
         let armed = now + self.options.max_interval + self.options.interval;
         let key = self.keys.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(SessionHandle::new(id, key, now, armed));
+        session.state.lock().with_replay = with_replay;
         if !self.registry.insert(Arc::clone(&session)) {
             return Err(refused(Error::Overloaded));
         }
@@ -162,14 +212,19 @@ impl Broker {
     }
 
     /// Subscribes to all of the patterns, or to none (L6). Below `/service` it has no effect (G3).
+    /// Where the client asks for replay, the new ones begin in the past (decisions 5); what is
+    /// missing from there is told.
     ///
     /// # Errors
-    /// 403 naming each pattern below `/meta`; 413 past the bounds; 402 if the session just ended.
+    /// 403 naming each pattern below `/meta`; 413 past the bounds; 402 if the session just ended; 503
+    /// if the past is wanted and cannot be read.
     pub fn subscribe(
         &self,
         session: &Arc<SessionHandle>,
         patterns: &[Cow<'_, str>],
-    ) -> Result<(), Error> {
+        replay: Option<&Replay<'_>>,
+        wakes: &mut Wakes,
+    ) -> Result<Vec<Gap>, Error> {
         let limits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
         let parsed: Vec<_> =
             patterns.iter().filter_map(|text| Pattern::parse(text, &limits).ok()).collect();
@@ -190,89 +245,67 @@ impl Broker {
             .filter(|pattern| !pattern.is_service() && !own.patterns.contains(pattern.as_str()))
             .map(|pattern| Arc::from(pattern.as_str()))
             .collect();
+        let openings: Vec<(Arc<str>, Cursor)> = new
+            .iter()
+            .filter_map(|text| Some((Arc::clone(text), self.opening(text, replay)?)))
+            .collect();
+        let beginning = self.begin(&new, replay)?;
         let fits = own.patterns.len() + new.len() <= self.options.subscriptions_per_session;
         if !fits || !self.subscriptions.reserve(new.len()) {
             return Err(Error::TooManySubscriptions);
         }
+        self.set_cursors(session, &beginning, &openings, replay.is_some());
         for pattern in new {
             self.subscriptions.join(&pattern, session);
             own.patterns.insert(pattern);
         }
-        Ok(())
+        self.opened(session, &beginning, &openings);
+        drop(own);
+        self.catch_up(session);
+        self.wake_if_news(session, wakes);
+        self.stats.gaps.inc_by(beginning.gaps.len() as u64);
+        Ok(beginning.gaps)
     }
 
     /// Unsubscribes; from what was never subscribed, too (L7). Nothing published after this returns
-    /// is queued for the session on these patterns (E25).
+    /// is queued for the session on these patterns (E25), and nothing more of their past is read.
     pub fn unsubscribe(&self, session: &SessionHandle, patterns: &[Cow<'_, str>]) {
+        const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
         let mut own = session.subscriptions.lock();
         for text in patterns {
             if let Some(pattern) = own.patterns.take(&**text) {
                 self.subscriptions.leave(&pattern, session);
             }
         }
-    }
-
-    /// Gives a publication its position and queues it for every subscriber. The polls that it
-    /// wakes are woken when `wakes` is dropped.
-    ///
-    /// # Errors
-    /// 503 when undelivered messages take all the memory they may, or the store refuses.
-    pub fn publish(
-        &self,
-        channel: ChannelName<'_>,
-        data: &str,
-        ext: Option<&str>,
-        wakes: &mut Wakes,
-    ) -> Result<i64, Error> {
-        let limits = self.queue_limits()?;
-        let _order = self.order[self.stripe(channel)].lock();
-        let wall_us = self.clock.wall_us();
-        let position = self.positions.next(self.clock.now(), wall_us);
-        let mut frame = None;
-        let mut make = || Frame::new(channel, data, ext, position, &self.alive);
-        if let Some(store) = &self.store {
-            let made = frame.insert(make());
-            store
-                .append(&[Record {
-                    channel: Arc::from(channel.as_str()),
-                    position,
-                    time_us: wall_us,
-                    value: Arc::from(made.text()),
-                }])
-                .map_err(|_| Error::StoreUnavailable)?;
-        }
-        self.subscriptions.for_each_member(channel, |session| {
-            let frame = frame.get_or_insert_with(&mut make).clone();
-            let (hold, dropped) = session.state.lock().enqueue(frame, limits);
-            if let Some(hold) = hold {
-                wakes.push(hold);
+        let mut state = session.state.lock();
+        let Some(behind) = &mut state.behind else { return };
+        behind.retain(|name| {
+            let mut wanted = false;
+            if let Ok(channel) = ChannelName::parse(name, &ANY) {
+                channel.patterns(|pattern| wanted |= own.patterns.contains(pattern));
             }
-            if dropped > 0 {
-                self.stats.dropped.inc_by(dropped as u64);
-            }
+            wanted
         });
-        self.stats.messages_in.inc();
-        Ok(position)
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the remainder is small")]
-    fn stripe(&self, channel: ChannelName<'_>) -> usize {
-        (self.hasher.hash_one(channel.as_str()) % ORDER_STRIPES as u64) as usize
+        if behind.is_done() {
+            state.behind = None;
+        }
     }
 
     /// The bounds that hold for a queue now. When memory is short, each session keeps what fits its
     /// fair share; when that does not help, those that hold no connect lose what waits for them; and
     /// when even that does not help, publishers are refused (P5). Every loss is told.
-    fn queue_limits(&self) -> Result<QueueLimits, Error> {
+    pub(crate) fn queue_limits(&self) -> Result<QueueLimits, Error> {
         let total = self.options.queue_bytes_total;
         let limits = self.options.queue;
-        if self.alive.get() <= total {
+        // What memory keeps of the past has a bound of its own.
+        let waiting = || self.alive.get().saturating_sub(self.channels.kept().1);
+        if waiting() <= total {
             return Ok(limits);
         }
         let share = total / self.registry.len().max(1);
         let hard = total + total / 4;
         self.relieve(share, hard);
-        if self.alive.get() > hard {
+        if waiting() > hard {
             return Err(Error::Overloaded);
         }
         Ok(QueueLimits { bytes: limits.bytes.min(share), ..limits })
@@ -286,7 +319,7 @@ impl Broker {
             return;
         }
         self.shrink_queues(share, 1, |_| true);
-        if self.alive.get() > hard {
+        if self.alive.get().saturating_sub(self.channels.kept().1) > hard {
             self.shrink_queues(0, 0, |state| state.hold.is_none());
         }
         let ended = self.clock.now();
@@ -410,6 +443,24 @@ impl Broker {
     #[must_use]
     pub fn browsers_known(&self) -> usize {
         self.browsers.len()
+    }
+
+    /// What memory keeps of the past: channels, and what they cost in bytes.
+    #[must_use]
+    pub fn past_kept(&self) -> (usize, usize) {
+        self.channels.kept()
+    }
+
+    /// How many idempotency keys are remembered.
+    #[must_use]
+    pub fn keys_known(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// The store, if there is one: for gauges.
+    #[must_use]
+    pub fn store(&self) -> Option<&Store> {
+        self.channels.store.as_ref()
     }
 
     /// Bytes of message text alive, each message counted once.

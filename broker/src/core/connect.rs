@@ -8,7 +8,6 @@ use weft_protocol::{Advice, Error, Reconnect};
 
 use super::broker::{Broker, millis};
 use super::browsers::Claim;
-use super::frame::Frame;
 use super::held::{Held, Hold, Release};
 use super::queue::Batch;
 use super::session::{AdviceDebt, ConnectRequest, End, Session, SessionHandle};
@@ -63,6 +62,11 @@ impl Broker {
             older.release(why);
         }
         self.touch(session, &mut state);
+        let behind = state.is_behind();
+        drop(state);
+        if behind {
+            self.catch_up(session);
+        }
         Ok(Received::Newest)
     }
 
@@ -114,7 +118,7 @@ impl Broker {
     fn may_wait(&self, session: &Arc<SessionHandle>) -> bool {
         let (browser, demoted) = {
             let state = session.state.lock();
-            if !state.connected || state.queue.has_news() {
+            if !state.connected || state.has_news(self.clock.now()) {
                 return false;
             }
             (state.browser(), state.demoted)
@@ -190,6 +194,7 @@ impl Broker {
         self.step_back(session, state);
         self.stats.batch.observe(batch.frames.len() as f64);
         self.stats.messages_out.inc_by(batch.frames.len() as u64);
+        self.stats.gaps.inc_by(batch.gaps.len() as u64);
         let advice = self.advise(session, state, asked_advice);
         self.touch(session, state);
         Connected { outcome: Ok(()), advice, batch, reply_no: state.reply_no }
@@ -215,6 +220,9 @@ impl Broker {
 
     /// The answer to a held connect, if it is time for one.
     pub(crate) fn poll_held(&self, held: &Held, now: std::time::Instant) -> Option<Connected> {
+        if held.session.state.lock().is_behind() {
+            self.catch_up(&held.session);
+        }
         let mut state = held.session.state.lock();
         let id = held.id.as_deref();
         let answer = match held.hold.released() {
@@ -227,7 +235,7 @@ impl Broker {
             Some(Release::Demoted | Release::Drained | Release::Overtaken) => {
                 self.answer(&held.session, &mut state, id, held.asked_advice)
             }
-            None if state.queue.has_news() || now >= held.hold.deadline => {
+            None if state.has_news(now) || now >= held.hold.deadline => {
                 state.hold = None;
                 self.answer(&held.session, &mut state, id, held.asked_advice)
             }
@@ -296,15 +304,17 @@ impl Broker {
         self.options.deliver_on_any_reply
     }
 
-    /// Takes events for a reply other than a connect's, where the operator wants that.
-    pub fn take_for_any_reply(&self, session: &SessionHandle) -> (Vec<Frame>, u64) {
+    /// Takes events for a reply other than a connect's, where the operator wants that. Gaps wait for
+    /// a connect's.
+    pub fn take_for_any_reply(&self, session: &SessionHandle) -> (Batch, u64) {
         let mut state = session.state.lock();
         if state.ended.is_some() {
-            return (Vec::new(), 0);
+            return (Batch::default(), 0);
         }
         let frames = state.take_frames(self.options.response_bytes);
         self.stats.messages_out.inc_by(frames.len() as u64);
-        (frames, state.reply_no)
+        let batch = Batch { frames, gaps: Vec::new(), with_replay: state.with_replay };
+        (batch, state.reply_no)
     }
 
     /// Releases the session's held connect, since another of its messages came by callback-polling:

@@ -56,6 +56,7 @@ impl Broker {
             }
             state.ended = Some(why);
             state.queue = Queue::default();
+            state.behind = None;
             self.deadlines.disarm(state.armed, session.key);
             if let Some(hold) = state.hold.take() {
                 hold.release(Release::Ended);

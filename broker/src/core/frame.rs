@@ -1,11 +1,11 @@
-//! A message as it leaves: serialised once, shared by every queue it stands in.
+//! A message as it leaves: serialised once per wire form, shared by every queue it stands in.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use weft_protocol::ChannelName;
-use weft_protocol::event;
+use weft_protocol::{event_parts, event_with_replay};
 
 /// Bytes of all frames alive, counted once however many queues share a frame.
 #[derive(Debug, Default)]
@@ -19,40 +19,65 @@ impl FrameBytes {
     }
 }
 
-/// One published message: its wire text, its channel and its position. Cloning shares it.
+/// One published message: its wire text, its channel, its position and its time. Cloning shares it.
 #[derive(Clone)]
 pub struct Frame(Arc<Inner>);
 
 struct Inner {
-    text: Box<str>,
+    text: Arc<str>,
     channel_len: usize,
     position: i64,
+    time_us: i64,
+    /// The form for those who asked for replay, made when the first of them gets it.
+    with_replay: OnceLock<Box<str>>,
     alive: Arc<FrameBytes>,
 }
 
-/// Every frame's text begins with this, then comes the channel (see `encode::event`).
+/// Every frame's text begins with this, then comes the channel (see `weft_protocol::event`).
 const BEFORE_CHANNEL: usize = "{\"channel\":\"".len();
 
 impl Frame {
-    /// Serialises a publication, once.
+    /// A message that was serialised by `weft_protocol::event` for a channel whose name is so long.
     #[must_use]
     pub fn new(
-        channel: ChannelName<'_>,
-        data: &str,
-        ext: Option<&str>,
+        text: Arc<str>,
+        channel_len: usize,
         position: i64,
+        time_us: i64,
         alive: &Arc<FrameBytes>,
     ) -> Self {
-        let text = event(channel, data, ext).into_boxed_str();
         alive.0.fetch_add(text.len(), Ordering::Relaxed);
-        let channel_len = channel.as_str().len();
-        Self(Arc::new(Inner { text, channel_len, position, alive: Arc::clone(alive) }))
+        let with_replay = OnceLock::new();
+        let alive = Arc::clone(alive);
+        Self(Arc::new(Inner { text, channel_len, position, time_us, with_replay, alive }))
     }
 
     /// The event as it goes on the wire, one JSON object.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text
+    }
+
+    /// The text itself, to be kept elsewhere without a copy.
+    #[must_use]
+    pub fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.0.text)
+    }
+
+    /// The event as it goes to a session that asked for replay: with its position.
+    #[must_use]
+    pub fn text_with_replay(&self) -> &str {
+        self.0.with_replay.get_or_init(|| {
+            let text = event_with_replay(&self.0.text, self.0.position).into_boxed_str();
+            self.0.alive.0.fetch_add(text.len(), Ordering::Relaxed);
+            text
+        })
+    }
+
+    /// The data, and the ext if there is one, as JSON texts.
+    #[must_use]
+    pub fn parts(&self) -> (&str, Option<&str>) {
+        event_parts(&self.0.text).unwrap_or(("null", None))
     }
 
     /// The channel it was published to.
@@ -67,11 +92,35 @@ impl Frame {
     pub fn position(&self) -> i64 {
         self.0.position
     }
+
+    /// The wall time of its publication, in microseconds since 1970.
+    #[must_use]
+    pub fn time_us(&self) -> i64 {
+        self.0.time_us
+    }
+
+    /// What tells this frame from another of the same message, read a second time.
+    #[must_use]
+    pub fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    /// Bytes of text that die with its last clone.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+}
+
+impl Inner {
+    fn bytes(&self) -> usize {
+        self.text.len() + self.with_replay.get().map_or(0, |text| text.len())
+    }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.alive.0.fetch_sub(self.text.len(), Ordering::Relaxed);
+        self.alive.0.fetch_sub(self.bytes(), Ordering::Relaxed);
     }
 }
 
@@ -81,23 +130,46 @@ impl fmt::Debug for Frame {
     }
 }
 
+/// A frame of number data, for the tests of other modules.
+#[cfg(test)]
+pub(crate) fn frame(channel: &str, position: i64) -> Frame {
+    use weft_protocol::{ChannelLimits, ChannelName, event};
+
+    let name = ChannelName::parse(channel, &ChannelLimits::default()).expect("a name");
+    let text = event(name, &position.to_string(), None);
+    Frame::new(text.into(), channel.len(), position, position, &Arc::default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_protocol::ChannelLimits;
 
     #[test]
     fn a_frame_knows_its_channel_and_returns_its_bytes_when_the_last_clone_goes() {
         let alive = Arc::new(FrameBytes::default());
-        let name = ChannelName::parse("/a/b", &ChannelLimits::default()).expect("a name");
-        let frame = Frame::new(name, "{\"x\":1}", None, 7, &alive);
+        let text = r#"{"channel":"/a/b","data":{"x":1}}"#;
+        let frame = Frame::new(text.into(), 4, 7, 9, &alive);
         let twin = frame.clone();
-        assert_eq!(frame.text(), r#"{"channel":"/a/b","data":{"x":1}}"#);
-        assert_eq!((twin.channel(), twin.position()), ("/a/b", 7));
+        assert_eq!(frame.text(), text);
+        assert_eq!((twin.channel(), twin.position(), twin.time_us()), ("/a/b", 7, 9));
+        assert_eq!(twin.parts(), (r#"{"x":1}"#, None));
         assert_eq!(alive.get(), frame.text().len());
         drop(frame);
         assert_eq!(alive.get(), twin.text().len());
         drop(twin);
+        assert_eq!(alive.get(), 0);
+    }
+
+    #[test]
+    fn x2_the_form_with_replay_is_made_once_and_counted() {
+        let alive = Arc::new(FrameBytes::default());
+        let frame = Frame::new(r#"{"channel":"/a","data":1}"#.into(), 2, 7, 9, &alive);
+        let twin = frame.clone();
+        let text = frame.text_with_replay();
+        assert_eq!(text, r#"{"channel":"/a","data":1,"ext":{"replay":{"id":7}}}"#);
+        assert!(std::ptr::eq(text, twin.text_with_replay()));
+        assert_eq!(alive.get(), frame.bytes());
+        drop((frame, twin));
         assert_eq!(alive.get(), 0);
     }
 }

@@ -114,10 +114,11 @@ impl Held {
         answer
     }
 
-    /// When [`Held::poll`] answers at the latest.
+    /// When [`Held::poll`] has an answer at the latest, as things stand.
     #[must_use]
-    pub fn deadline(&self) -> Instant {
-        self.hold.deadline
+    pub fn due(&self) -> Instant {
+        let lazy_until = self.session.state.lock().lazy_until;
+        lazy_until.map_or(self.hold.deadline, |until| until.min(self.hold.deadline))
     }
 
     /// Whether it waits, rather than being let go and about to be answered.
@@ -148,7 +149,7 @@ impl Held {
             tokio::select! {
                 biased;
                 () = self.hold.notify.notified() => {}
-                () = tokio::time::sleep_until(self.hold.deadline.into()) => {}
+                () = tokio::time::sleep_until(self.due().into()) => {}
             }
         }
     }
@@ -156,7 +157,7 @@ impl Held {
     fn is_due(&self, now: Instant) -> bool {
         self.hold.released().is_some()
             || now >= self.hold.deadline
-            || self.session.state.lock().queue.has_news()
+            || self.session.state.lock().has_news(now)
     }
 
     /// There is nobody to answer.

@@ -4,23 +4,33 @@
 //! argument everywhere, so that a simulation can drive the whole core through hours in
 //! milliseconds. Values come in as plain data and leave as plain data.
 //!
-//! Lock order, everywhere: channel order → subscription members (read) → session state. A session's
-//! own list of subscriptions is locked before members, and never together with its state.
+//! Lock order, everywhere: a session's own list of subscriptions → a channel's stripe (several in
+//! their order) → subscription members → session state.
 
 pub mod audit;
+mod behind;
 pub mod broker;
 pub mod browsers;
+pub mod channels;
 pub mod clock;
 pub mod connect;
 pub mod deadlines;
 pub mod expiry;
 pub mod frame;
 pub mod held;
+pub mod history;
 pub mod id;
+mod marks;
 pub mod options;
+pub mod past;
 pub mod positions;
+pub mod publishing;
 pub mod queue;
 pub mod registry;
+mod replay;
+pub mod rules;
 pub mod session;
+pub mod settling;
 pub mod stats;
 pub mod subscriptions;
+pub mod time;

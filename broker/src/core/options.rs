@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::channels::PastLimits;
+use super::rules::Rules;
+
 /// Times, bounds and rules of the core, made from the configuration at start.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -32,6 +35,14 @@ pub struct Options {
     pub subscriptions_total: usize,
     /// Whether events ride on any reply, as CometD does, instead of connect replies only (P1).
     pub deliver_on_any_reply: bool,
+    /// What holds for which channel.
+    pub rules: Rules,
+    /// Bounds of what memory keeps of channels' pasts.
+    pub past: PastLimits,
+    /// How long an idempotency key is remembered.
+    pub repeat_window: Duration,
+    /// Most idempotency keys that are remembered.
+    pub repeat_keys: usize,
 }
 
 /// Bounds of one session's queue; one message always fits an empty queue (P5).
@@ -59,6 +70,10 @@ impl Default for Options {
             subscriptions_per_session: 10_000,
             subscriptions_total: 2_000_000,
             deliver_on_any_reply: false,
+            rules: Rules::default(),
+            past: PastLimits { bytes: 64 << 20, channels: 100_000 },
+            repeat_window: Duration::from_secs(600),
+            repeat_keys: 1_000_000,
         }
     }
 }

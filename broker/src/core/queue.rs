@@ -36,6 +36,8 @@ pub struct Batch {
     pub frames: Vec<Frame>,
     /// Losses to tell.
     pub gaps: Vec<Gap>,
+    /// Whether the events go with their positions (decisions 5).
+    pub with_replay: bool,
 }
 
 impl Queue {
@@ -73,7 +75,7 @@ impl Queue {
 
     /// Takes what goes into one connect reply. It stays here until [`Queue::confirm`].
     pub fn take(&mut self, bytes_max: usize) -> Batch {
-        Batch { frames: self.take_frames(bytes_max), gaps: self.gaps.tell() }
+        Batch { frames: self.take_frames(bytes_max), gaps: self.gaps.tell(), with_replay: false }
     }
 
     /// Takes the events of a reply that has no place for gaps: at least one, then as many as
@@ -91,6 +93,29 @@ impl Queue {
             .collect();
         self.sent += frames.len();
         frames
+    }
+
+    /// Adds a message of the past, unless it would pass a bound: nothing is dropped for it.
+    pub fn push_past(&mut self, frame: &Frame, limits: QueueLimits) -> bool {
+        let bytes = self.bytes + frame.text().len();
+        let fits = self.frames.len() < limits.messages && bytes <= limits.bytes;
+        if fits || self.frames.is_empty() {
+            self.bytes = bytes;
+            self.frames.push_back(frame.clone());
+            return true;
+        }
+        false
+    }
+
+    /// Notes that messages of a channel may be missing.
+    pub fn note_gap(&mut self, gap: &Gap) {
+        self.gaps.merge(&gap.channel, gap.from, gap.to);
+    }
+
+    /// Bytes that have not gone out yet.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.frames.range(self.sent..).map(|frame| frame.text().len()).sum()
     }
 
     /// Drops the oldest until no more than `bytes` are left, or `keep` frames; returns how many went
@@ -203,17 +228,11 @@ impl Gaps {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::FrameBytes;
+    use super::super::frame::frame;
     use super::*;
-    use weft_protocol::{ChannelLimits, ChannelName};
 
     const WIDE: QueueLimits = QueueLimits { messages: 100, bytes: 1 << 20 };
     const NARROW: QueueLimits = QueueLimits { messages: 3, bytes: 1 << 20 };
-
-    fn frame(channel: &'static str, position: i64) -> Frame {
-        let name = ChannelName::parse(channel, &ChannelLimits::default()).expect("a name");
-        Frame::new(name, &position.to_string(), None, position, &Arc::new(FrameBytes::default()))
-    }
 
     fn filled(limits: QueueLimits, positions: std::ops::RangeInclusive<i64>) -> Queue {
         let mut queue = Queue::default();
@@ -292,10 +311,8 @@ mod tests {
     fn p5_gaps_are_bounded_too_past_the_bound_all_channels_are_named() {
         let mut queue = Queue::default();
         let limits = QueueLimits { messages: 1, bytes: 1 << 20 };
-        let names: Vec<&'static str> =
-            (0..200).map(|n| &*Box::leak(format!("/c/{n}").into_boxed_str())).collect();
-        for (name, position) in names.into_iter().zip(1..) {
-            queue.push(frame(name, position), limits);
+        for position in 1..=200 {
+            queue.push(frame(&format!("/c/{position}"), position), limits);
         }
         let gaps = queue.take(1 << 20).gaps;
         assert_eq!(gaps.len(), GAP_CHANNELS_MAX);

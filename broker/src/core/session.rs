@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use weft_protocol::ClientAdvice;
 
+use super::behind::Behind;
 use super::frame::Frame;
 use super::held::{Hold, Release};
 use super::id::{BrowserId, SessionId};
@@ -77,6 +78,17 @@ pub enum AdviceDebt {
     Sent,
 }
 
+/// What became of a live message.
+#[derive(Debug, Default)]
+pub(crate) struct Enqueued {
+    /// Whether the session gets it.
+    pub(crate) taken: bool,
+    /// The hold to wake.
+    pub(crate) wake: Option<Arc<Hold>>,
+    /// How many old ones had to go for it.
+    pub(crate) dropped: usize,
+}
+
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -129,6 +141,12 @@ pub struct Session {
     /// The latest moment at which a connect arrived or was answered: whatever arrived before that is
     /// out of date, and says nothing about receipt.
     latest: Instant,
+    /// What it reads from the past, if anything.
+    pub(crate) behind: Option<Box<Behind>>,
+    /// Whether its events carry their positions (decisions 5).
+    pub(crate) with_replay: bool,
+    /// Until when all that is queued may wait; `None` = it leaves at once.
+    pub(crate) lazy_until: Option<Instant>,
     /// The gap between connects that the client itself announced.
     pub(crate) client_interval: Duration,
     write_failed: bool,
@@ -158,6 +176,9 @@ impl Session {
             advice: AdviceDebt::None,
             reply_no: 0,
             latest: now,
+            behind: None,
+            with_replay: false,
+            lazy_until: None,
             client_interval: Duration::ZERO,
             write_failed: false,
             polled: false,
@@ -205,6 +226,7 @@ impl Session {
         let signals_failure = connect.alone && connect.wants_answer_now() && self.polled;
         let lost = self.write_failed || signals_failure || (repeats && self.ids_differ);
         let resent = if lost {
+            self.lazy_until = None;
             self.queue.unsend()
         } else {
             self.queue.confirm();
@@ -236,7 +258,8 @@ impl Session {
         if self.answered_id.as_deref() != id {
             self.answered_id = id.map(Box::from);
         }
-        let batch = self.queue.take(bytes_max);
+        let batch = Batch { with_replay: self.with_replay, ..self.queue.take(bytes_max) };
+        self.lazy_until = None;
         self.number(!batch.frames.is_empty() || !batch.gaps.is_empty());
         batch
     }
@@ -244,6 +267,7 @@ impl Session {
     /// Takes events for any other reply. Gaps wait for a connect reply.
     pub(crate) fn take_frames(&mut self, bytes_max: usize) -> Vec<Frame> {
         let frames = self.queue.take_frames(bytes_max);
+        self.lazy_until = None;
         self.number(!frames.is_empty());
         frames
     }
@@ -252,19 +276,46 @@ impl Session {
         self.reply_no += u64::from(carries);
     }
 
-    /// Adds a frame; returns the hold to wake, if one waits and nobody woke it yet, and how many
-    /// old frames were dropped.
+    /// Whether a connect has something to carry now: what is queued, unless all of it may wait, or
+    /// what is yet to be read.
+    pub(crate) fn has_news(&self, now: Instant) -> bool {
+        let waits = self.lazy_until.is_some_and(|until| now < until);
+        self.is_behind() || (self.queue.has_news() && !waits)
+    }
+
+    /// Whether anything of the past is yet to be read.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.as_ref().is_some_and(|behind| behind.has_more())
+    }
+
+    /// Adds a live message, unless the session will come to it reading. A message may wait for
+    /// company until `lazy_until`.
     pub(crate) fn enqueue(
         &mut self,
         frame: Frame,
         limits: QueueLimits,
-    ) -> (Option<Arc<Hold>>, usize) {
+        lazy_until: Option<Instant>,
+    ) -> Enqueued {
         if self.ended.is_some() {
-            return (None, 0);
+            return Enqueued::default();
         }
+        if self.behind.as_mut().is_some_and(|behind| behind.holds_back(&frame)) {
+            return Enqueued { taken: true, wake: self.wake(), dropped: 0 };
+        }
+        let first = lazy_until.filter(|_| !self.queue.has_news());
+        let waits = self.lazy_until.or(first);
         let dropped = self.queue.push(frame, limits);
-        let wake = self.hold.as_ref().filter(|hold| hold.claim_wake()).map(Arc::clone);
-        (wake, dropped)
+        let until = lazy_until.and_then(|until| waits.map(|waits| waits.min(until)));
+        // A message that may wait wakes nobody, but for the first, which sets the alarm.
+        let alarm = lazy_until.is_none() || until != self.lazy_until;
+        self.lazy_until = until;
+        let wake = if alarm { self.wake() } else { None };
+        Enqueued { taken: true, wake, dropped }
+    }
+
+    /// The hold to wake, if one waits and nobody woke it yet.
+    pub(crate) fn wake(&self) -> Option<Arc<Hold>> {
+        self.hold.as_ref().filter(|hold| hold.claim_wake()).map(Arc::clone)
     }
 
     /// A newer connect replaces the held one. Answers whether the two fight: then the older is told
@@ -291,6 +342,7 @@ impl Session {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
 mod tests {
+    use super::super::frame::frame;
     use super::*;
 
     fn session() -> Session {
@@ -308,10 +360,8 @@ mod tests {
         let mut position = 0;
         let mut next = |session: &mut Session| {
             position += 1;
-            let channel =
-                weft_protocol::ChannelName::parse("/a", &weft_protocol::ChannelLimits::default());
-            let frame = Frame::new(channel.expect("a name"), "1", None, position, &Arc::default());
-            session.enqueue(frame, QueueLimits { messages: 100, bytes: 1 << 20 });
+            let limits = QueueLimits { messages: 100, bytes: 1 << 20 };
+            session.enqueue(frame("/a", position), limits, None);
         };
         connects
             .iter()
@@ -371,5 +421,38 @@ mod tests {
         assert_eq!(replace(&mut session, 600), Some(Release::Fought));
         assert_eq!(replace(&mut session, 700), Some(Release::Fought));
         assert_eq!(replace(&mut session, 30_000), Some(Release::Superseded));
+    }
+
+    #[test]
+    fn lazy_messages_wait_for_company_or_their_time() {
+        let now = Instant::now();
+        let limits = QueueLimits { messages: 100, bytes: 1 << 20 };
+        let at = |ms| now + Duration::from_millis(ms);
+        let mut session = session();
+        session.enqueue(frame("/a", 1), limits, Some(at(500)));
+        session.enqueue(frame("/a", 2), limits, Some(at(900)));
+        assert!(!session.has_news(at(499)) && session.has_news(at(500)), "the first one's time");
+        session.enqueue(frame("/b", 3), limits, None);
+        assert!(session.has_news(now), "company came");
+        session.enqueue(frame("/a", 4), limits, Some(at(900)));
+        assert!(session.has_news(now), "and is not made to wait");
+        assert_eq!(session.answer(now, None, 1 << 20).frames.len(), 4);
+        session.enqueue(frame("/a", 5), limits, Some(at(900)));
+        assert!(!session.has_news(at(899)) && session.has_news(at(900)));
+    }
+
+    #[test]
+    fn lazy_messages_wake_a_hold_once_to_set_its_alarm() {
+        let now = Instant::now();
+        let limits = QueueLimits { messages: 100, bytes: 1 << 20 };
+        let mut session = session();
+        let hold = Hold::new(now + Duration::from_secs(30));
+        session.hold = Some(Arc::clone(&hold));
+        let until = now + Duration::from_secs(2);
+        let mut wakes = |until| session.enqueue(frame("/a", 1), limits, until).wake.is_some();
+        assert!(wakes(Some(until)));
+        hold.sleep_on();
+        assert!(!wakes(Some(until + Duration::from_secs(1))));
+        assert!(wakes(None));
     }
 }

@@ -1,6 +1,8 @@
 //! What the core counts with: prometheus handles made once, so that no label is looked up on the
 //! hot path. Nothing here renders text, and gauges are not here: they are recounted at scrape time.
 
+use std::time::Duration;
+
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 /// Counters and histograms of the core.
@@ -32,6 +34,97 @@ pub struct Stats {
     pub superseded: IntCounter,
     /// Connects released or not held since another tab of the browser holds.
     pub demoted: IntCounter,
+    /// Gaps told to clients.
+    pub gaps: IntCounter,
+    /// Messages read from the past for sessions.
+    pub replayed: IntCounter,
+    /// Replays asked for, by result.
+    pub replays: ReplayStats,
+    /// Publications recognised by their key and not published again.
+    pub repeats: IntCounter,
+    /// What the store's writer does.
+    pub store: StoreStats,
+}
+
+/// Replays asked for, a channel each, by what came of it.
+#[derive(Debug, Clone)]
+pub struct ReplayStats {
+    complete: IntCounter,
+    gap: IntCounter,
+    unknown: IntCounter,
+    off: IntCounter,
+}
+
+impl ReplayStats {
+    /// Counts one: `complete`, `gap` (part of it is missing), `unknown` (no position of ours), `off`
+    /// (the channel's rule).
+    pub fn inc(&self, result: &str) {
+        match result {
+            "gap" => self.gap.inc(),
+            "unknown" => self.unknown.inc(),
+            "off" => self.off.inc(),
+            _ => self.complete.inc(),
+        }
+    }
+}
+
+/// What the store's writer does.
+#[derive(Debug, Clone)]
+pub struct StoreStats {
+    seconds: Histogram,
+    records: Histogram,
+    errors: IntCounter,
+    troubles: IntCounter,
+    /// Damaged stores that were moved aside at the start.
+    pub moved_aside: IntCounter,
+}
+
+impl StoreStats {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, prometheus::Error>(histogram)
+        };
+        Ok(Self {
+            seconds: histogram(
+                "weft_store_flush_seconds",
+                "How long a commit took, flush and fdatasync included.",
+                vec![0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
+            )?,
+            records: histogram(
+                "weft_store_batch_records",
+                "Messages in one commit.",
+                vec![0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0],
+            )?,
+            errors: counter("weft_store_errors_total", "Commits that failed.")?,
+            troubles: counter("weft_store_outages_total", "Times the store stopped writing.")?,
+            moved_aside: counter(
+                "weft_store_moved_aside_total",
+                "Damaged stores that were moved aside.",
+            )?,
+        })
+    }
+
+    /// Counts a commit.
+    pub fn flushed(&self, records: usize, took: Duration, stored: bool) {
+        if stored {
+            self.seconds.observe(took.as_secs_f64());
+            self.records.observe(records as f64);
+        } else {
+            self.errors.inc();
+        }
+    }
+
+    /// Counts that the store became unable to write.
+    pub fn trouble(&self, began: bool) {
+        self.troubles.inc_by(u64::from(began));
+    }
 }
 
 impl Stats {
@@ -55,6 +148,11 @@ impl Stats {
             &["cause"],
         )?;
         registry.register(Box::new(ended.clone()))?;
+        let replays = IntCounterVec::new(
+            Opts::new("weft_replays_total", "Replays asked for, a channel each, by result."),
+            &["result"],
+        )?;
+        registry.register(Box::new(replays.clone()))?;
         Ok(Self {
             messages_in: counter("weft_messages_in_total", "Publications accepted.")?,
             messages_out: counter("weft_messages_out_total", "Events handed to transports.")?,
@@ -80,6 +178,16 @@ impl Stats {
                 "Connects a newer one replaced.",
             )?,
             demoted: counter("weft_connects_demoted_total", "Connects not held: another tab is.")?,
+            gaps: counter("weft_gaps_told_total", "Gaps told to clients.")?,
+            replayed: counter("weft_messages_replayed_total", "Messages read from the past.")?,
+            replays: ReplayStats {
+                complete: replays.with_label_values(&["complete"]),
+                gap: replays.with_label_values(&["gap"]),
+                unknown: replays.with_label_values(&["unknown"]),
+                off: replays.with_label_values(&["off"]),
+            },
+            repeats: counter("weft_publish_repeats_total", "Publications known by their key.")?,
+            store: StoreStats::register(registry)?,
         })
     }
 }

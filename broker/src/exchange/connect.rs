@@ -56,6 +56,7 @@ impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
             ext: ReplyExt {
                 timesync: answer_timesync(self.timesync.as_ref(), broker),
                 gaps: connected.batch.gaps,
+                ..ReplyExt::default()
             },
             handshake: None,
         });
@@ -128,10 +129,10 @@ impl HeldConnect {
     }
 
     fn finish(&self, connected: Connected) -> Answer {
-        let frames = &connected.batch.frames;
+        let batch = &connected.batch;
         let carries = carried(&self.session, &connected.batch, connected.reply_no);
-        let mut array = Array::with_capacity(frames_len(frames) + 128);
-        push_frames(&mut array, frames);
+        let mut array = Array::with_capacity(frames_len(&batch.frames) + 128);
+        push_frames(&mut array, &batch.frames, batch.with_replay);
         self.pending.write(connected, &self.broker, &mut array);
         Answer { text: array.finish(), handshaken: false, carries }
     }
@@ -156,9 +157,10 @@ pub(super) fn frames_len(frames: &[Frame]) -> usize {
     frames.iter().map(|frame| frame.text().len() + 1).sum()
 }
 
-pub(super) fn push_frames(array: &mut Array, frames: &[Frame]) {
+/// Writes events, with their positions for those who asked for replay.
+pub(super) fn push_frames(array: &mut Array, frames: &[Frame], with_replay: bool) {
     for frame in frames {
-        array.push_text(frame.text());
+        array.push_text(if with_replay { frame.text_with_replay() } else { frame.text() });
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use weft_protocol::{
     Array, Body, BodyError, ConnectionType, DecodeLimits, Error, Message, Reconnect, Reply,
-    ReplyExt, Request,
+    ReplyExt, Request, announces_replay,
 };
 
 pub use self::connect::HeldConnect;
@@ -80,11 +80,12 @@ impl Exchange {
         self.broker.clock().now()
     }
 
-    /// Works off the messages of one request.
+    /// Works off the messages of one request. Waits only for publications that are not accepted
+    /// before they are on disk.
     ///
     /// # Errors
     /// When the body as a whole cannot be read; nothing was done then.
-    pub fn handle(&self, caller: Caller, body: &Body<'_>) -> Result<Exchanged, BodyError> {
+    pub async fn handle(&self, caller: Caller, body: &Body<'_>) -> Result<Exchanged, BodyError> {
         let messages = body.messages(&self.limits)?;
         // A handshake stands alone, be it refused: whatever came with it is ignored (E4).
         if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
@@ -94,14 +95,16 @@ impl Exchange {
         for message in &messages {
             turn.take(message);
         }
+        turn.settle().await;
         Ok(turn.finish())
     }
 
     fn handshake(&self, message: &Message<'_>) -> Answer {
         let asked = asked_timesync(message, &self.broker);
+        let replay = message.ext.is_some_and(announces_replay);
         let opened = match &message.request {
             Ok(Request::Handshake { offered }) if offered.shares_with(&self.offered) => {
-                self.open_session()
+                self.open_session(replay)
             }
             Ok(_) => Err((Error::ConnectionTypes, self.broker.advice(Reconnect::None))),
             Err(error) => Err((error.clone(), self.broker.advice(Reconnect::None))),
@@ -120,7 +123,8 @@ impl Exchange {
             advice: Some(advice),
             ext: ReplyExt {
                 timesync: answer_timesync(asked.as_ref(), &self.broker),
-                gaps: Vec::new(),
+                replay: replay && id.is_some(),
+                ..ReplyExt::default()
             },
             handshake: Some(&self.offered),
         });
@@ -129,10 +133,11 @@ impl Exchange {
 
     fn open_session(
         &self,
+        with_replay: bool,
     ) -> Result<(SessionId, weft_protocol::Advice), (Error, weft_protocol::Advice)> {
         let overloaded = || (Error::Overloaded, self.broker.advice_later(Reconnect::Handshake));
         let id = self.ids.next().ok_or_else(overloaded)?;
-        match self.broker.handshake(id) {
+        match self.broker.handshake(id, with_replay) {
             Ok(advice) => Ok((id, advice)),
             Err(refused) => Err((refused.error, refused.advice)),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weft_protocol::{
     Array, ChannelLimits, ChannelName, ClientAdvice, ConnectionType, Error, Message, RawValue,
-    Reconnect, Reply, ReplyExt, Request, publisher_ext,
+    Receipt, Reconnect, Replay, Reply, ReplyExt, Request, publish_key, publisher_ext,
 };
 
 use super::connect::{
@@ -14,6 +14,7 @@ use super::{Answer, Caller, Exchanged};
 use crate::core::broker::{Broker, Stranger};
 use crate::core::connect::{Connected, Received};
 use crate::core::held::Wakes;
+use crate::core::publishing::{Publication, Published, Publishing};
 use crate::core::session::SessionHandle;
 
 /// A session's part in one request: who speaks, what it set off, what it is answered.
@@ -26,6 +27,9 @@ pub(super) struct Turn<'x, 'm> {
     speaker: Result<Arc<SessionHandle>, Stranger>,
     wakes: Wakes,
     replies: Vec<Reply<'m>>,
+    /// Publications that are not settled, with the place of their reply and whether that is to say
+    /// what became of them.
+    pending: Vec<(usize, bool, Publishing)>,
     /// The session lives, and its cookie did not come: no reason to hurry to a new handshake.
     shunned: bool,
     connects: Vec<PendingConnect<&'m RawValue>>,
@@ -47,6 +51,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             speaker: broker.find(client_id, caller.browser),
             wakes: Wakes::default(),
             replies: Vec::with_capacity(messages.len()),
+            pending: Vec::new(),
             shunned: false,
             connects: Vec::new(),
         }
@@ -68,7 +73,12 @@ impl<'x, 'm> Turn<'x, 'm> {
         let broker = self.broker;
         let outcome = match request {
             Request::Connect { advice } => return self.connect(message, &session, *advice),
-            Request::Subscribe { patterns } => broker.subscribe(&session, patterns),
+            Request::Subscribe { patterns } => {
+                let replay = message.ext.and_then(Replay::read);
+                let gaps = broker.subscribe(&session, patterns, replay.as_ref(), &mut self.wakes);
+                let ext = |gaps| ReplyExt { gaps, ..ReplyExt::default() };
+                return self.reply_with(message, gaps.map(ext));
+            }
             Request::Unsubscribe { patterns } => {
                 broker.unsubscribe(&session, patterns);
                 Ok(())
@@ -78,7 +88,9 @@ impl<'x, 'm> Turn<'x, 'm> {
                 self.speaker = Err(Stranger { exists: false });
                 Ok(())
             }
-            Request::Publish { channel, data } => self.publish(message, channel, data),
+            Request::Publish { channel, data } => {
+                return self.publish(message, &session, channel, data);
+            }
             Request::Service { channel, .. } => {
                 Err(Error::ServiceUnknown(channel.clone().into_owned()))
             }
@@ -119,15 +131,67 @@ impl<'x, 'm> Turn<'x, 'm> {
         self.connects.push(pending);
     }
 
-    fn publish(&mut self, message: &Message<'_>, channel: &str, data: &str) -> Result<(), Error> {
+    fn publish(
+        &mut self,
+        message: &'m Message<'m>,
+        session: &SessionHandle,
+        channel: &str,
+        data: &str,
+    ) {
         let any = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
-        let name = ChannelName::parse(channel, &any).map_err(|_| Error::ChannelInvalid)?;
+        let Ok(channel) = ChannelName::parse(channel, &any) else {
+            return self.reply(message, Err(Error::ChannelInvalid));
+        };
+        let Ok(key) = message.ext.map_or(Ok(None), publish_key) else {
+            return self.reply(message, Err(Error::KeyInvalid));
+        };
         let ext = message.ext.and_then(|ext| publisher_ext(ext, None));
-        let broker = self.broker;
-        broker.publish(name, data, ext.as_deref(), &mut self.wakes).map(|_| ())
+        let publication = Publication {
+            channel,
+            data,
+            ext: ext.as_deref(),
+            from: Some(session),
+            key: key.as_deref(),
+            durable: false,
+        };
+        match self.broker.publish(&publication, &mut self.wakes) {
+            Ok(Publishing::Done(published)) => {
+                self.reply_with(message, Ok(receipt(published, key.is_some())));
+            }
+            Ok(pending) => {
+                self.pending.push((self.replies.len(), key.is_some(), pending));
+                self.reply(message, Ok(()));
+            }
+            Err(error) => self.reply(message, Err(error)),
+        }
+    }
+
+    /// Waits for the publications that are not accepted before they are on disk. What the request
+    /// published otherwise goes out meanwhile.
+    pub(super) async fn settle(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        drop(std::mem::take(&mut self.wakes));
+        for (place, has_key, publishing) in std::mem::take(&mut self.pending) {
+            let outcome = publishing.outcome().await;
+            let Some(reply) = self.replies.get_mut(place) else { continue };
+            match outcome {
+                Ok(published) => reply.ext = receipt(published, has_key),
+                Err(error) => reply.outcome = Err(error),
+            }
+        }
     }
 
     fn reply(&mut self, message: &'m Message<'m>, outcome: Result<(), Error>) {
+        self.reply_with(message, outcome.map(|()| ReplyExt::default()));
+    }
+
+    fn reply_with(&mut self, message: &'m Message<'m>, outcome: Result<ReplyExt, Error>) {
+        let (outcome, ext) = match outcome {
+            Ok(ext) => (Ok(()), ext),
+            Err(error) => (Err(error), ReplyExt::default()),
+        };
         self.replies.push(Reply {
             channel: message.channel,
             id: message.id,
@@ -135,7 +199,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             client_id: None,
             outcome,
             advice: None,
-            ext: ReplyExt::default(),
+            ext,
             handshake: None,
         });
     }
@@ -175,10 +239,12 @@ impl<'x, 'm> Turn<'x, 'm> {
         }
         let mut carries = None;
         let mut frames = Vec::new();
+        let mut with_replay = false;
         if let (true, Some(session)) = (self.rides_on_any_reply(), &session) {
             let (taken, reply_no) = broker.take_for_any_reply(session);
-            carries = (!taken.is_empty()).then(|| (Arc::clone(session), reply_no));
-            frames = taken;
+            carries = (!taken.frames.is_empty()).then(|| (Arc::clone(session), reply_no));
+            with_replay = taken.with_replay;
+            frames = taken.frames;
         }
         // Everything published is queued: wake those who wait for it, once each.
         drop(std::mem::take(&mut self.wakes));
@@ -192,10 +258,11 @@ impl<'x, 'm> Turn<'x, 'm> {
             if let Some(session) = &session {
                 carries = carried(session, &connected.batch, connected.reply_no).or(carries);
             }
+            with_replay |= connected.batch.with_replay;
             frames.append(&mut connected.batch.frames);
         }
         let mut array = Array::with_capacity(frames_len(&frames) + self.replies.len() * 96 + 256);
-        push_frames(&mut array, &frames);
+        push_frames(&mut array, &frames, with_replay);
         for reply in &self.replies {
             array.push(reply);
         }
@@ -226,4 +293,10 @@ impl<'x, 'm> Turn<'x, 'm> {
             (Err(error), _) => broker.refuse_connect(error.clone(), self.shunned),
         }
     }
+}
+
+/// What a publisher is told: nothing, unless it gave a key.
+fn receipt(published: Published, has_key: bool) -> ReplyExt {
+    let Published { position, repeat, .. } = published;
+    ReplyExt { receipt: has_key.then_some(Receipt { position, repeat }), ..ReplyExt::default() }
 }

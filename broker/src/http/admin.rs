@@ -31,6 +31,15 @@ struct Gauges {
     frame_bytes: IntGauge,
     body_bytes: IntGauge,
     subscriptions: IntGauge,
+    past_channels: IntGauge,
+    past_bytes: IntGauge,
+    keys: IntGauge,
+    store_up: IntGauge,
+    store_queued: IntGauge,
+    store_channels: IntGauge,
+    store_records: IntGauge,
+    store_bytes: IntGauge,
+    store_disk_bytes: IntGauge,
 }
 
 impl Admin {
@@ -57,6 +66,15 @@ impl Admin {
             frame_bytes: gauge("weft_frame_bytes", "Bytes of messages in memory, counted once.")?,
             body_bytes: gauge("weft_body_bytes", "Bytes set aside for large bodies under way.")?,
             subscriptions: gauge("weft_subscriptions", "Subscriptions that stand.")?,
+            past_channels: gauge("weft_past_channels", "Channels with messages in memory.")?,
+            past_bytes: gauge("weft_past_bytes", "What the past in memory costs, in bytes.")?,
+            keys: gauge("weft_publish_keys", "Idempotency keys that are remembered.")?,
+            store_up: gauge("weft_store_up", "1 while the store can write, else 0.")?,
+            store_queued: gauge("weft_store_queued_records", "Messages on their way to disk.")?,
+            store_channels: gauge("weft_store_channels", "Channels in the store.")?,
+            store_records: gauge("weft_store_records", "Messages in the store.")?,
+            store_bytes: gauge("weft_store_bytes", "Their bytes.")?,
+            store_disk_bytes: gauge("weft_store_disk_bytes", "Bytes of the store's files.")?,
         };
         Ok(Self { broker, bodies, origins, registry, gauges })
     }
@@ -75,15 +93,46 @@ impl Admin {
         }
         match path {
             "/metrics" => self.metrics(),
-            "/readyz" if self.broker.is_draining() => {
-                headers::text(StatusCode::SERVICE_UNAVAILABLE, "draining")
-            }
+            "/readyz" => self.ready(),
             _ => headers::text(StatusCode::OK, "ok"),
         }
     }
 
+    /// Whether all that is promised can be kept now; if not, why.
+    fn ready(&self) -> Response<Bytes> {
+        let unready = |text: &str| headers::text(StatusCode::SERVICE_UNAVAILABLE, text);
+        if self.broker.is_draining() {
+            return unready("draining");
+        }
+        match self.broker.store_trouble() {
+            Some(trouble) => {
+                unready(&format!("the store cannot write ({trouble}); messages stay in memory"))
+            }
+            None => headers::text(StatusCode::OK, "ok"),
+        }
+    }
+
+    /// What the store says of itself. Reading how much is on disk takes a look at the directory.
+    fn note_store(&self) {
+        let Some(store) = self.broker.store() else { return };
+        let usage = store.backlog.usage().unwrap_or_default();
+        let gauges = &self.gauges;
+        for (gauge, value) in [
+            (&gauges.store_channels, usage.channels),
+            (&gauges.store_records, usage.records),
+            (&gauges.store_bytes, usage.bytes),
+            (&gauges.store_disk_bytes, usage.disk_bytes),
+            (&gauges.store_queued, store.writer.queued() as u64),
+            (&gauges.store_up, u64::from(store.writer.trouble().is_none())),
+        ] {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
+
     fn metrics(&self) -> Response<Bytes> {
+        self.note_store();
         let census = self.broker.census();
+        let (past_channels, past_bytes) = self.broker.past_kept();
         for (gauge, value) in [
             (&self.gauges.sessions, census.sessions),
             (&self.gauges.held, census.held),
@@ -92,6 +141,9 @@ impl Admin {
             (&self.gauges.frame_bytes, self.broker.frame_bytes()),
             (&self.gauges.body_bytes, self.bodies.in_use()),
             (&self.gauges.subscriptions, census.subscriptions),
+            (&self.gauges.past_channels, past_channels),
+            (&self.gauges.past_bytes, past_bytes),
+            (&self.gauges.keys, self.broker.keys_known()),
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }

@@ -54,7 +54,7 @@ impl Endpoint {
         B: Buf,
     {
         let arrived = self.exchange.now();
-        if let Some(refusal) = self.refuse(&head) {
+        if let Some(refusal) = self.refuse_stranger(&head.method, &head.headers, self.methods()) {
             head.peer.leaves_unread();
             return refusal;
         }
@@ -86,21 +86,25 @@ impl Endpoint {
     }
 
     /// What is answered without a look at the body: strangers' origins, and preflights.
-    fn refuse(&self, head: &Head) -> Option<Response<Bytes>> {
-        if let Some(refusal) = self.refuse_host(&head.headers) {
+    #[must_use]
+    pub fn refuse_stranger(
+        &self,
+        method: &Method,
+        request: &HeaderMap,
+        methods: &'static str,
+    ) -> Option<Response<Bytes>> {
+        if let Some(refusal) = self.refuse_host(request) {
             return Some(refusal);
         }
-        match self.origins.judge(&head.headers) {
+        match self.origins.judge(request) {
             Verdict::Foreign => {
                 let text = "this Origin is not allowed; name it in `origins` if it should be";
                 Some(headers::text(StatusCode::FORBIDDEN, text))
             }
-            Verdict::Allowed(origin) if head.method == Method::OPTIONS => {
-                Some(headers::preflight(Some(origin), self.methods()))
+            Verdict::Allowed(origin) if method == Method::OPTIONS => {
+                Some(headers::preflight(Some(origin), methods))
             }
-            Verdict::None if head.method == Method::OPTIONS => {
-                Some(headers::preflight(None, self.methods()))
-            }
+            Verdict::None if method == Method::OPTIONS => Some(headers::preflight(None, methods)),
             Verdict::None | Verdict::Allowed(_) => None,
         }
     }

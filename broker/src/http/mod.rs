@@ -1,14 +1,18 @@
 //! The edge: sockets, limits, deadlines, HTTP, and the URL space.
 
 pub mod admin;
+pub mod api;
 pub mod bayeux;
 pub mod body;
 pub mod connection;
 pub mod cookie;
 pub mod demo;
 pub mod headers;
+pub mod history;
 pub mod limits;
 pub mod listener;
+pub mod ndjson;
 pub mod origins;
+pub mod publish;
 pub mod routes;
 pub mod stats;

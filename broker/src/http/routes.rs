@@ -5,14 +5,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use warp::Filter;
+use warp::Reply;
 use warp::path::FullPath;
 
 use super::admin::Admin;
+use super::api::Api;
 use super::bayeux::{Endpoint, Head};
 use super::connection::Peer;
 use super::listener::Routes;
-use super::{demo, headers};
+use super::publish::{self, Answered};
+use super::{demo, headers, history};
 
 /// What the public address serves.
 #[derive(Debug, Clone)]
@@ -23,12 +29,14 @@ pub struct Site {
     pub mounts: Arc<[String]>,
     /// Whether `/demo/` is served.
     pub demo: bool,
+    /// Publishing and history.
+    pub api: Arc<Api>,
 }
 
 /// The public address.
 #[must_use]
 pub fn public(site: Site) -> Routes {
-    let Site { endpoint, mounts, demo } = site;
+    let Site { endpoint, mounts, demo, api } = site;
     let guard = Arc::clone(&endpoint);
     let bayeux = mounted(mounts)
         .and(warp::method())
@@ -47,7 +55,60 @@ pub fn public(site: Site) -> Routes {
             reply(refusal.unwrap_or_else(|| page(&method, path.as_str(), demo)))
         },
     );
-    bayeux.or(pages).unify().boxed()
+    bayeux.or(publishing(Arc::clone(&api))).unify().or(past(api)).unify().or(pages).unify().boxed()
+}
+
+/// `/publish` and what stands below it.
+fn publishing(
+    api: Arc<Api>,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone {
+    below("/publish")
+        .and(warp::method())
+        .and(query())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::get::<Arc<Peer>>())
+        .and(warp::body::stream())
+        .then(move |path, method, query, headers, peer, body| {
+            let api = Arc::clone(&api);
+            let head = Head { method, query, headers, peer };
+            async move {
+                match publish::handle(api, head, path, Box::pin(body)).await {
+                    Answered::Whole(response) => reply(response),
+                    Answered::Stream(head, pieces) => streamed(head, pieces),
+                }
+            }
+        })
+}
+
+/// `/history` and what stands below it.
+fn past(
+    api: Arc<Api>,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone {
+    below("/history").and(warp::method()).and(query()).and(warp::header::headers_cloned()).map(
+        move |path: String, method, query: String, headers: HeaderMap| {
+            reply(history::handle(&api, &method, &path, &query, &headers))
+        },
+    )
+}
+
+/// What stands behind a prefix of the path, from the slash on.
+fn below(
+    prefix: &'static str,
+) -> impl Filter<Extract = (String,), Error = warp::Rejection> + Clone {
+    warp::path::full().and_then(move |path: FullPath| {
+        let rest = path.as_str().strip_prefix(prefix);
+        let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        std::future::ready(rest.map(str::to_owned).ok_or_else(warp::reject::not_found))
+    })
+}
+
+/// A body that comes in pieces.
+fn streamed(head: Response<Bytes>, pieces: mpsc::Receiver<Bytes>) -> warp::reply::Response {
+    let pieces = ReceiverStream::new(pieces).map(Ok::<_, std::convert::Infallible>);
+    let mut response = warp::reply::stream(pieces).into_response();
+    *response.status_mut() = head.status();
+    *response.headers_mut() = head.into_parts().0.headers;
+    response
 }
 
 /// The admin address.
@@ -86,6 +147,14 @@ fn reply(response: Response<Bytes>) -> warp::reply::Response {
 
 fn page(method: &Method, path: &str, demo: bool) -> Response<Bytes> {
     let file = if demo { demo::file(path) } else { None };
+    if path == "/openapi.json" {
+        return match *method {
+            Method::GET | Method::HEAD => {
+                headers::response(StatusCode::OK, headers::JSON, include_str!("openapi.json"))
+            }
+            _ => headers::method_not_allowed("GET, HEAD"),
+        };
+    }
     match (file, method) {
         (Some(file), &Method::GET | &Method::HEAD) => file,
         (Some(_), _) => headers::method_not_allowed("GET, HEAD"),

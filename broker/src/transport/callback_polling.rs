@@ -65,9 +65,9 @@ pub async fn get(
     if messages.is_empty() {
         return Err(CallbackError::NoMessage);
     }
-    let exchanged = Body::values(messages)
-        .and_then(|body| exchange.handle(caller, &body))
-        .map_err(CallbackError::Unreadable)?;
+    let body = Body::values(messages).map_err(CallbackError::Unreadable)?;
+    let exchanged = exchange.handle(caller, &body).await.map_err(CallbackError::Unreadable)?;
+    drop(body);
     let mut answer = super::settle(exchanged, gone).await;
     answer.text = wrap(name, &answer.text);
     Ok(answer)

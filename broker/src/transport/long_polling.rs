@@ -14,7 +14,7 @@ pub async fn post(
     body: Vec<u8>,
     gone: &(dyn Fn() -> bool + Sync),
 ) -> Result<Answer, BodyError> {
-    let exchanged = exchange.handle(caller, &Body::post(&body)?)?;
+    let exchanged = exchange.handle(caller, &Body::post(&body)?).await?;
     drop(body);
     Ok(super::settle(exchanged, gone).await)
 }

@@ -1,13 +1,18 @@
 //! Time, ids, chance and the store, all from one seed.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use weft_broker::core::clock::Clock;
 use weft_broker::core::id::{SessionId, SessionIds};
-use weft_persistence::{Backlog, BacklogError, Record, Retention};
+use weft_broker::core::publishing::Commit;
+use weft_persistence::{
+    Backlog, BacklogError, Job, Marked, Page, Record, Retention, Submit, Usage,
+};
 
 /// A small generator (splitmix64): the run depends on the seed alone.
 #[derive(Debug, Clone)]
@@ -103,6 +108,24 @@ impl Recorder {
     }
 }
 
+impl Submit<Commit> for Recorder {
+    fn submit(&self, job: Job<Commit>) {
+        self.append(&job.records).expect("it said that it has room");
+    }
+
+    fn has_room(&self) -> bool {
+        !self.failing.load(Ordering::Relaxed)
+    }
+
+    fn trouble(&self) -> Option<BacklogError> {
+        None
+    }
+
+    fn queued(&self) -> usize {
+        0
+    }
+}
+
 impl Backlog for Recorder {
     fn append(&self, batch: &[Record]) -> Result<(), BacklogError> {
         if self.failing.load(Ordering::Relaxed) {
@@ -117,7 +140,7 @@ impl Backlog for Recorder {
         Ok(())
     }
 
-    fn read_after(&self, _: &str, _: i64, _: usize) -> Result<Vec<Record>, BacklogError> {
+    fn read_after(&self, _: &str, _: i64, _: Page) -> Result<Vec<Record>, BacklogError> {
         Ok(Vec::new())
     }
 
@@ -137,11 +160,44 @@ impl Backlog for Recorder {
         Ok(0)
     }
 
+    fn raise_floor(&self, _: &str, _: i64) -> Result<(), BacklogError> {
+        Ok(())
+    }
+
+    fn names(&self, _: &str) -> Result<Vec<Arc<str>>, BacklogError> {
+        Ok(Vec::new())
+    }
+
+    fn marks(&self, _: i64) -> Result<Vec<Marked>, BacklogError> {
+        Ok(Vec::new())
+    }
+
+    fn forget_marks(&self, _: i64, _: u64) -> Result<u64, BacklogError> {
+        Ok(0)
+    }
+
+    fn usage(&self) -> Result<Usage, BacklogError> {
+        Ok(Usage::default())
+    }
+
     fn health(&self) -> Result<(), BacklogError> {
+        Ok(())
+    }
+
+    fn recover(&self) -> Result<(), BacklogError> {
         Ok(())
     }
 
     fn close(&self) -> Result<(), BacklogError> {
         Ok(())
+    }
+}
+
+/// The outcome of what never waits, since no channel awaits the disk.
+pub fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => panic!("it waits"),
     }
 }

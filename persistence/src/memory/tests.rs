@@ -3,14 +3,14 @@
 use super::*;
 use crate::conformance::record;
 
-crate::conformance!(Memory::new(MemoryLimits { channels: usize::MAX, bytes: u64::MAX }));
+crate::conformance!((Memory::new(MemoryLimits { channels: usize::MAX, bytes: u64::MAX }), ()));
 
 fn memory(channels: usize, bytes: u64) -> Memory {
     Memory::new(MemoryLimits { channels, bytes })
 }
 
 fn positions(memory: &Memory, channel: &str) -> Vec<i64> {
-    memory.read_after(channel, 0, usize::MAX).unwrap().iter().map(|r| r.position).collect()
+    memory.read_after(channel, 0, Page::ALL).unwrap().iter().map(|r| r.position).collect()
 }
 
 /// The cost recounted from scratch, and every invariant that ties the fields together.
@@ -85,6 +85,16 @@ fn a_record_larger_than_the_whole_bound_is_a_gap_and_not_an_error() {
     memory.append(&[record("/a", 7, &"x".repeat(2000))]).unwrap();
     assert_eq!(positions(&memory, "/a"), []);
     assert_eq!((memory.floor("/a"), memory.head("/a")), (Ok(7), Ok(Some(7))));
+}
+
+#[test]
+fn marks_outlive_the_channel_they_came_with() {
+    let memory = memory(1, u64::MAX);
+    let mark = Some(Mark { key: [1; 16], print: [2; 16], subscribers: 3 });
+    memory.append(&[Record { mark, ..record("/a", 10, "a") }]).unwrap();
+    memory.append(&[record("/b", 11, "b")]).unwrap();
+    assert_eq!(memory.head("/a"), Ok(None));
+    assert_eq!(memory.marks(0).unwrap().len(), 1);
 }
 
 #[test]

@@ -1,0 +1,476 @@
+//! Publishing: a message gets its number, goes to the store, and out to its subscribers.
+//!
+//! All of that happens under the lock of the channel's stripe, so that numbers, the store's order
+//! and what sessions see are one order. A message of a `sync` channel goes out when the store says
+//! that it is on disk; all others go out at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::MutexGuard;
+use tokio::sync::oneshot;
+use weft_persistence::{Job, Mark, Record};
+use weft_protocol::{ChannelName, Error, event, salesforce_data};
+
+use super::broker::Broker;
+use super::channels::{Store, Stripe};
+use super::frame::Frame;
+use super::held::Wakes;
+use super::marks::{First, Seen, mark};
+use super::options::QueueLimits;
+use super::rules::{Durability, Rule};
+use super::session::SessionHandle;
+
+/// How long a stream of publications waits for room in the store's queue.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
+
+/// What is to be published.
+#[derive(Debug, Clone, Copy)]
+pub struct Publication<'a> {
+    /// A concrete channel, neither meta nor service.
+    pub channel: ChannelName<'a>,
+    /// A JSON text on one line.
+    pub data: &'a str,
+    /// The publisher's ext, as far as it goes on.
+    pub ext: Option<&'a str>,
+    /// The session that publishes, if it is one.
+    pub from: Option<&'a SessionHandle>,
+    /// What makes a repeat of it known.
+    pub key: Option<&'a str>,
+    /// Whether the answer waits until it is on disk.
+    pub durable: bool,
+}
+
+impl<'a> Publication<'a> {
+    /// A publication by nobody in particular.
+    #[must_use]
+    pub fn new(channel: ChannelName<'a>, data: &'a str) -> Self {
+        Self { channel, data, ext: None, from: None, key: None, durable: false }
+    }
+}
+
+/// What became of a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Its position.
+    pub position: i64,
+    /// Whether it is on disk.
+    pub durable: bool,
+    /// How many sessions it was queued for.
+    pub subscribers: u32,
+    /// Whether it had been published before, and was not again.
+    pub repeat: bool,
+}
+
+/// A publication that was accepted.
+#[derive(Debug)]
+pub enum Publishing {
+    /// That is all.
+    Done(Published),
+    /// The store has yet to say that it is on disk.
+    Pending(Pending),
+}
+
+/// A publication that the store has yet to settle.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Result<Published, Error>>);
+
+impl Publishing {
+    /// Waits for the outcome.
+    ///
+    /// # Errors
+    /// 503 if it could not be stored.
+    pub async fn outcome(self) -> Result<Published, Error> {
+        match self {
+            Self::Done(published) => Ok(published),
+            Self::Pending(Pending(settled)) => {
+                settled.await.unwrap_or(Err(Error::StoreUnavailable))
+            }
+        }
+    }
+
+    /// Waits for the outcome, and may be asked again if this is not waited for to its end.
+    ///
+    /// # Errors
+    /// 503 if it could not be stored.
+    pub async fn settled(&mut self) -> Result<Published, Error> {
+        match self {
+            Self::Done(published) => Ok(*published),
+            Self::Pending(Pending(settled)) => {
+                settled.await.unwrap_or(Err(Error::StoreUnavailable))
+            }
+        }
+    }
+
+    /// The outcome, if it is there: the simulation asks after each step.
+    pub fn poll(&mut self) -> Option<Result<Published, Error>> {
+        match self {
+            Self::Done(published) => Some(Ok(*published)),
+            Self::Pending(Pending(settled)) => match settled.try_recv() {
+                Ok(outcome) => Some(outcome),
+                Err(oneshot::error::TryRecvError::Empty) => None,
+                Err(oneshot::error::TryRecvError::Closed) => Some(Err(Error::StoreUnavailable)),
+            },
+        }
+    }
+}
+
+type Answer = oneshot::Sender<Result<Published, Error>>;
+
+/// What the broker does when the store has settled a job.
+#[derive(Debug)]
+pub enum Commit {
+    /// Hands out messages that awaited the disk.
+    Deliver(Vec<Delivery>),
+    /// Tells publishers that wait.
+    Confirm(Vec<Waiter>),
+}
+
+/// A message that awaits the disk.
+#[derive(Debug)]
+pub struct Delivery {
+    pub(super) channel: Arc<str>,
+    pub(super) position: i64,
+    pub(super) from: Option<u64>,
+    pub(super) mark: Option<Mark>,
+    pub(super) answer: Answer,
+}
+
+/// A publisher that waits for the disk.
+#[derive(Debug)]
+pub struct Waiter {
+    pub(super) answer: Answer,
+    pub(super) outcome: Awaited,
+}
+
+#[derive(Debug)]
+pub(super) enum Awaited {
+    Known(Published),
+    /// The first publication with this key was under way.
+    First([u8; 16]),
+}
+
+/// What one call hands to the store: under the locks of all its channels, so that the store gets
+/// each channel's messages in their order.
+#[derive(Default)]
+struct Batch {
+    delivered: Vec<Record>,
+    confirm: Vec<Waiter>,
+    awaited: Vec<Record>,
+    deliver: Vec<Delivery>,
+}
+
+impl Batch {
+    fn submit(self, store: Option<&Store>) {
+        let Some(Store { writer, .. }) = store else { return };
+        if !self.awaited.is_empty() {
+            let token = Some(Commit::Deliver(self.deliver));
+            writer.submit(Job { records: self.awaited, urgent: true, refusable: true, token });
+        }
+        if !self.delivered.is_empty() || !self.confirm.is_empty() {
+            let urgent = !self.confirm.is_empty();
+            let token = urgent.then_some(Commit::Confirm(self.confirm));
+            writer.submit(Job { records: self.delivered, urgent, refusable: false, token });
+        }
+    }
+}
+
+impl Broker {
+    /// Publishes a message. The polls that it wakes are woken when `wakes` is dropped.
+    ///
+    /// # Errors
+    /// 503 when undelivered messages take all the memory they may, or the store cannot take it; 400
+    /// when its key came with other data before.
+    pub fn publish(
+        &self,
+        publication: &Publication<'_>,
+        wakes: &mut Wakes,
+    ) -> Result<Publishing, Error> {
+        let limits = self.admit(publication)?;
+        let mark = self.mark_of(publication);
+        let mut batch = Batch::default();
+        if let Some(mark) = &mark
+            && let Some(known) = self.repeat(publication, mark, &mut batch)
+        {
+            batch.submit(self.channels.store.as_ref());
+            return known;
+        }
+        let placed = {
+            let mut stripe =
+                self.channels.lock(self.channels.stripe_of(publication.channel.as_str()));
+            let placed = self.place(&mut stripe, publication, mark, limits, wakes, &mut batch);
+            batch.submit(self.channels.store.as_ref());
+            placed
+        };
+        self.channels.relieve();
+        placed
+    }
+
+    /// Publishes all messages or none: each keeps its own outcome.
+    ///
+    /// # Errors
+    /// As [`Broker::publish`], with the index of the message that is refused.
+    pub fn publish_all(
+        &self,
+        publications: &[Publication<'_>],
+        wakes: &mut Wakes,
+    ) -> Result<Vec<Publishing>, (usize, Error)> {
+        let mut limits = self.options.queue;
+        for (index, publication) in publications.iter().enumerate() {
+            limits = self.admit(publication).map_err(|error| (index, error))?;
+        }
+        let marks: Vec<Option<Mark>> =
+            publications.iter().map(|publication| self.mark_of(publication)).collect();
+        let reserved = self.reserve_all(&marks)?;
+        let mut batch = Batch::default();
+        let outcomes = {
+            let mut stripes = self.lock_all(publications);
+            let place =
+                |((publication, mark), seen): ((&Publication<'_>, &Option<Mark>), &Seen)| {
+                    if *seen != Seen::New
+                        && let Some(mark) = mark
+                        && let Some(known) = self.repeat(publication, mark, &mut batch)
+                    {
+                        return known;
+                    }
+                    let at = self.channels.stripe_of(publication.channel.as_str());
+                    let Ok(found) = stripes.binary_search_by_key(&at, |(stripe, _)| *stripe) else {
+                        return Err(Error::Overloaded);
+                    };
+                    let stripe = &mut stripes[found].1;
+                    self.place(stripe, publication, *mark, limits, wakes, &mut batch)
+                };
+            let all = publications.iter().zip(&marks).zip(&reserved);
+            let outcomes: Vec<_> = all.map(place).collect();
+            batch.submit(self.channels.store.as_ref());
+            outcomes
+        };
+        self.channels.relieve();
+        let refused = |(index, outcome): (usize, Result<Publishing, Error>)| {
+            outcome.map_err(|error| (index, error))
+        };
+        outcomes.into_iter().enumerate().map(refused).collect()
+    }
+
+    /// Reserves all keys, or none if one of them was used otherwise.
+    fn reserve_all(&self, marks: &[Option<Mark>]) -> Result<Vec<Seen>, (usize, Error)> {
+        let now = self.clock.now();
+        let mut reserved = Vec::with_capacity(marks.len());
+        for (index, mark) in marks.iter().enumerate() {
+            let seen = mark.as_ref().map_or(Seen::New, |mark| self.marks.reserve(mark, now));
+            if seen == Seen::Reused {
+                for (mark, seen) in marks.iter().zip(&reserved) {
+                    if let (Some(mark), Seen::New) = (mark, seen) {
+                        self.marks.release(&mark.key);
+                    }
+                }
+                return Err((index, Error::KeyReused));
+            }
+            reserved.push(seen);
+        }
+        Ok(reserved)
+    }
+
+    /// The stripes of all these channels, locked in their order, so that two callers never wait for
+    /// each other.
+    fn lock_all(&self, publications: &[Publication<'_>]) -> Vec<(usize, MutexGuard<'_, Stripe>)> {
+        let mut stripes: Vec<usize> = publications
+            .iter()
+            .map(|publication| self.channels.stripe_of(publication.channel.as_str()))
+            .collect();
+        stripes.sort_unstable();
+        stripes.dedup();
+        stripes.into_iter().map(|stripe| (stripe, self.channels.lock(stripe))).collect()
+    }
+
+    /// Whether there is room for a publication, and which bounds hold for queues now.
+    fn admit(&self, publication: &Publication<'_>) -> Result<QueueLimits, Error> {
+        let rule = self.channels.rules.of(publication.channel);
+        if let Some(Store { writer, .. }) = self.channels.stored(rule) {
+            let awaits = publication.durable || rule.durability == Durability::Sync;
+            if awaits && writer.trouble().is_some() {
+                return Err(Error::StoreUnavailable);
+            }
+            if !writer.has_room() {
+                return Err(Error::Overloaded);
+            }
+        }
+        self.queue_limits()
+    }
+
+    fn mark_of(&self, publication: &Publication<'_>) -> Option<Mark> {
+        let Publication { channel, data, ext, key, .. } = *publication;
+        key.map(|key| mark(channel.as_str(), key, data, ext))
+    }
+
+    /// The answer to a publication whose key is known; `None` if it is new, and reserved now.
+    fn repeat(
+        &self,
+        publication: &Publication<'_>,
+        mark: &Mark,
+        batch: &mut Batch,
+    ) -> Option<Result<Publishing, Error>> {
+        let known = match self.marks.reserve(mark, self.clock.now()) {
+            Seen::New => return None,
+            Seen::Reused => return Some(Err(Error::KeyReused)),
+            Seen::Before(first) => Some(first),
+            Seen::UnderWay => None,
+        };
+        self.stats.repeats.inc();
+        let published = |First { position, subscribers, durable }| Published {
+            position,
+            subscribers,
+            durable,
+            repeat: true,
+        };
+        let stored = self.channels.stored(self.channels.rules.of(publication.channel));
+        let outcome = match known {
+            Some(first) if publication.durable && !first.durable && stored.is_some() => {
+                Awaited::Known(Published { durable: true, ..published(first) })
+            }
+            Some(first) => return Some(Ok(Publishing::Done(published(first)))),
+            None => Awaited::First(mark.key),
+        };
+        // The store settles it after everything before it, the first publication included.
+        let (answer, settled) = oneshot::channel();
+        batch.confirm.push(Waiter { answer, outcome });
+        Some(Ok(Publishing::Pending(Pending(settled))))
+    }
+
+    /// Numbers a message and hands it to the store and to its subscribers, or keeps it until it is
+    /// on disk. The stripe is the channel's, and it is locked.
+    fn place(
+        &self,
+        stripe: &mut Stripe,
+        publication: &Publication<'_>,
+        mark: Option<Mark>,
+        limits: QueueLimits,
+        wakes: &mut Wakes,
+        batch: &mut Batch,
+    ) -> Result<Publishing, Error> {
+        let channel = publication.channel;
+        let now = self.clock.now();
+        let wall_us = self.clock.wall_us();
+        let Some(position) = self.positions.next(now, wall_us) else {
+            if let Some(mark) = mark {
+                self.marks.release(&mark.key);
+            }
+            return Err(Error::StoreUnavailable);
+        };
+        let rule = match stripe.pasts.get(channel.as_str()) {
+            Some(past) => Arc::clone(&past.rule),
+            None => Arc::clone(self.channels.rules.of(channel)),
+        };
+        let past =
+            if rule.keeps() { self.channels.past(stripe, channel, &rule, position) } else { None };
+        let time_us = match &past {
+            Some(past) if rule.salesforce => wall_us.max(past.latest_us),
+            _ => wall_us,
+        };
+        let frame = self.frame(publication, &rule, position, time_us);
+        let from = publication.from.map(|session| session.key);
+        let stored = self.channels.stored(&rule).is_some();
+        let record = |mark| Record {
+            channel: Arc::from(channel.as_str()),
+            position,
+            time_us,
+            value: frame.shared_text(),
+            mark,
+        };
+        if let Some(past) = past {
+            past.latest_us = time_us;
+            if stored && rule.durability == Durability::Sync {
+                self.channels.change(past, |past| past.await_disk(frame.clone()));
+                let record = record(mark);
+                let (answer, settled) = oneshot::channel();
+                let channel = Arc::clone(&record.channel);
+                batch.deliver.push(Delivery { channel, position, from, mark, answer });
+                batch.awaited.push(record);
+                return Ok(Publishing::Pending(Pending(settled)));
+            }
+            self.channels.change(past, |past| past.push(frame.clone(), wall_us));
+        }
+        let subscribers = self.hand_out(channel, &frame, &rule, from, limits, wakes);
+        let published = Published { position, durable: false, subscribers, repeat: false };
+        if let Some(mark) = mark {
+            self.marks.settle(&mark.key, First { position, subscribers, durable: false });
+        }
+        if !stored {
+            return Ok(Publishing::Done(published));
+        }
+        batch.delivered.push(record(mark.map(|mark| Mark { subscribers, ..mark })));
+        if !publication.durable {
+            return Ok(Publishing::Done(published));
+        }
+        let (answer, settled) = oneshot::channel();
+        let outcome = Awaited::Known(Published { durable: true, ..published });
+        batch.confirm.push(Waiter { answer, outcome });
+        Ok(Publishing::Pending(Pending(settled)))
+    }
+
+    fn frame(
+        &self,
+        publication: &Publication<'_>,
+        rule: &Rule,
+        position: i64,
+        time_us: i64,
+    ) -> Frame {
+        let Publication { channel, data, ext, .. } = *publication;
+        let told = rule
+            .salesforce
+            .then(|| salesforce_data(data, position, &super::time::to_millis(time_us)))
+            .flatten();
+        let text = event(channel, told.as_deref().unwrap_or(data), ext);
+        Frame::new(text.into(), channel.as_str().len(), position, time_us, &self.alive)
+    }
+
+    /// Queues a message for every subscriber; says for how many.
+    pub(super) fn hand_out(
+        &self,
+        channel: ChannelName<'_>,
+        frame: &Frame,
+        rule: &Rule,
+        from: Option<u64>,
+        limits: QueueLimits,
+        wakes: &mut Wakes,
+    ) -> u32 {
+        let lazy_until = rule.lazy.map(|lazy| self.clock.now() + lazy);
+        let mut subscribers = 0;
+        self.subscriptions.for_each_member(channel, |session| {
+            if !rule.broadcast_to_publisher && from == Some(session.key) {
+                return;
+            }
+            let queued = session.state.lock().enqueue(frame.clone(), limits, lazy_until);
+            subscribers += u32::from(queued.taken);
+            if let Some(hold) = queued.wake {
+                wakes.push(hold);
+            }
+            if queued.dropped > 0 {
+                self.stats.dropped.inc_by(queued.dropped as u64);
+            }
+        });
+        self.stats.messages_in.inc();
+        subscribers
+    }
+
+    /// Whether the store's queue has room.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.channels.store.as_ref().is_none_or(|store| store.writer.has_room())
+    }
+
+    /// Waits until the store's queue has room, at most a few seconds: for streams of publications.
+    pub async fn room(&self) {
+        let Some(Store { writer, .. }) = &self.channels.store else { return };
+        let waiting = async {
+            loop {
+                let settled = self.settled.notified();
+                if writer.has_room() {
+                    return;
+                }
+                settled.await;
+            }
+        };
+        let _ = tokio::time::timeout(ROOM_WAIT, waiting).await;
+    }
+}

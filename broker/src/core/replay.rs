@@ -1,0 +1,368 @@
+//! Replay: subscriptions that start in the past, and how sessions catch up (decisions section 5).
+//!
+//! A cursor is set before its session becomes a subscriber, and it ends under the lock of the
+//! channel at the very message that is the newest; so nothing falls between the past and the live
+//! messages, and nothing comes twice.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use weft_persistence::BacklogError;
+use weft_protocol::{ChannelLimits, ChannelName, Error, Gap, Pattern, Replay, Start};
+
+use super::behind::Cursor;
+use super::broker::Broker;
+use super::channels::Reading;
+use super::frame::Frame;
+use super::held::Wakes;
+use super::past::Page;
+use super::positions::FIRST;
+use super::rules::Rule;
+use super::session::SessionHandle;
+
+/// How much earlier than its number a pattern starts: the messages of several channels do not come
+/// in one order, so whoever has seen a number may lack lower ones (decisions 5).
+const PATTERN_SLACK: i64 = 2_000_000;
+/// Most channels that one session reads from the past at once.
+pub(crate) const CHANNELS_MAX: usize = 10_000;
+/// Most messages that are read at once.
+const PAGE_MESSAGES: usize = 1_000;
+/// Most channels of one subscription whose gaps are told by name.
+const GAPS_MAX: usize = 64;
+
+const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
+
+/// What a new subscription finds: where to start, and what is missing.
+#[derive(Debug, Default)]
+pub(crate) struct Beginning {
+    cursors: Vec<(Arc<str>, Cursor)>,
+    /// The channels that were known.
+    names: BTreeSet<Arc<str>>,
+    pub(crate) gaps: Vec<Gap>,
+}
+
+impl Broker {
+    /// Where a session's new subscriptions start, before it joins them. For patterns: see
+    /// [`Broker::open`].
+    ///
+    /// # Errors
+    /// 413 if a pattern means too many channels to replay at once; 503 if the store cannot be read.
+    pub(crate) fn begin(
+        &self,
+        new: &[Arc<str>],
+        replay: Option<&Replay<'_>>,
+    ) -> Result<Beginning, Error> {
+        let mut beginning = Beginning::default();
+        for text in new {
+            let Ok(pattern) = Pattern::parse(text, &ANY) else { continue };
+            let start = replay.and_then(|replay| replay.start(text));
+            match ChannelName::parse(text, &ANY) {
+                Ok(channel) => self.start(channel, start, &mut beginning),
+                Err(_) => self.start_pattern(pattern, start, replay, &mut beginning),
+            }
+            .map_err(|_| Error::StoreUnavailable)?;
+            if beginning.cursors.len() > CHANNELS_MAX {
+                return Err(Error::ReplayTooWide);
+            }
+        }
+        Ok(beginning)
+    }
+
+    /// One channel's start.
+    fn start(
+        &self,
+        channel: ChannelName<'_>,
+        start: Option<Start>,
+        beginning: &mut Beginning,
+    ) -> Result<(), BacklogError> {
+        let rule = self.channels.rules.of(channel);
+        match start {
+            Some(Start::All) if rule.replay => {
+                self.stats.replays.inc("complete");
+                let told = self.past_floor(channel)?;
+                beginning.push(channel, Cursor { after: 0, told });
+                return Ok(());
+            }
+            Some(Start::After(after)) => return self.start_after(channel, rule, after, beginning),
+            Some(Start::All) => self.stats.replays.inc("off"),
+            Some(Start::New) | None => {}
+        }
+        if rule.retain_last
+            && let Some(head) = self.channels.head(channel)?
+        {
+            beginning.push(channel, Cursor { after: head - 1, told: i64::MAX });
+        }
+        Ok(())
+    }
+
+    fn start_after(
+        &self,
+        channel: ChannelName<'_>,
+        rule: &Rule,
+        after: i64,
+        beginning: &mut Beginning,
+    ) -> Result<(), BacklogError> {
+        if after < FIRST {
+            // It was never a position of ours, so all there was may be missing.
+            self.stats.replays.inc("unknown");
+            beginning.gap(channel.as_str(), after, self.positions.last());
+        } else if rule.replay {
+            let floor = self.past_floor(channel)?;
+            self.stats.replays.inc(if after < floor { "gap" } else { "complete" });
+            if after < floor {
+                beginning.gap(channel.as_str(), after, floor);
+            }
+            beginning.push(channel, Cursor { after, told: floor.max(after) });
+        } else {
+            self.stats.replays.inc("off");
+            let head = self.channels.head(channel)?.unwrap_or(0).max(self.past_floor(channel)?);
+            if after < head {
+                beginning.gap(channel.as_str(), after, head);
+            }
+        }
+        Ok(())
+    }
+
+    /// The starts of the channels that a pattern means: those that the client named, and, if the
+    /// pattern itself has a number, all that are known. Where last messages go to new subscribers,
+    /// those too.
+    fn start_pattern(
+        &self,
+        pattern: Pattern<'_>,
+        start: Option<Start>,
+        replay: Option<&Replay<'_>>,
+        beginning: &mut Beginning,
+    ) -> Result<(), BacklogError> {
+        let all = matches!(start, Some(Start::All | Start::After(FIRST..)));
+        if let Some(Start::After(after @ ..FIRST)) = start {
+            self.stats.replays.inc("unknown");
+            beginning.gap(pattern.as_str(), after, self.positions.last());
+        } else if let Some(Start::After(after)) = start {
+            let after = after - PATTERN_SLACK;
+            let floor = self.floor_of_unknown(pattern)?;
+            if after < floor {
+                beginning.gap(pattern.as_str(), after, floor);
+            }
+        }
+        let mut names = BTreeSet::new();
+        if all || self.channels.rules.any_retains_last() {
+            names = self.channels.matching(pattern)?;
+            beginning.names.extend(names.iter().cloned());
+        }
+        let named: Vec<(&str, Start)> = replay
+            .into_iter()
+            .flat_map(Replay::starts)
+            .filter(|(name, _)| {
+                ChannelName::parse(name, &ANY).is_ok_and(|channel| pattern.matches(channel))
+            })
+            .collect();
+        for &(name, start) in &named {
+            if let Ok(channel) = ChannelName::parse(name, &ANY) {
+                names.remove(name);
+                self.start(channel, Some(start), beginning)?;
+            }
+        }
+        for name in &names {
+            let Ok(channel) = ChannelName::parse(name, &ANY) else { continue };
+            self.start(channel, start.map(earlier), beginning)?;
+            if beginning.cursors.len() > CHANNELS_MAX {
+                break;
+            }
+        }
+        if beginning.gaps.len() > GAPS_MAX {
+            beginning.merge_gaps();
+        }
+        Ok(())
+    }
+
+    /// Where the channels of a pattern start that nobody has heard of yet: until all are known, a
+    /// live message of one of them starts it there.
+    pub(crate) fn opening(&self, pattern: &str, replay: Option<&Replay<'_>>) -> Option<Cursor> {
+        if !Pattern::parse(pattern, &ANY).is_ok_and(Pattern::is_wild) {
+            return None;
+        }
+        let last = self.positions.last();
+        match replay.and_then(|replay| replay.start(pattern)) {
+            Some(Start::All) => Some(Cursor { after: 0, told: last }),
+            Some(Start::After(after @ FIRST..)) => {
+                let after = after - PATTERN_SLACK;
+                Some(Cursor { after, told: last.max(after) })
+            }
+            // A last message that is published just now goes to this subscriber, too.
+            _ if self.channels.rules.any_retains_last() => {
+                Some(Cursor { after: last, told: i64::MAX })
+            }
+            _ => None,
+        }
+    }
+
+    /// Sets the cursors of a subscription that is about to be joined.
+    pub(crate) fn set_cursors(
+        &self,
+        session: &SessionHandle,
+        beginning: &Beginning,
+        openings: &[(Arc<str>, Cursor)],
+        with_replay: bool,
+    ) {
+        let mut state = session.state.lock();
+        state.with_replay |= with_replay;
+        if state.ended.is_some() || (beginning.cursors.is_empty() && openings.is_empty()) {
+            return;
+        }
+        let behind = state.behind.get_or_insert_default();
+        for (channel, cursor) in &beginning.cursors {
+            behind.start(channel, *cursor);
+        }
+        for (pattern, cursor) in openings {
+            behind.open(pattern, *cursor);
+        }
+    }
+
+    /// The session has joined: channels that came up since its cursors were set start now, too.
+    pub(crate) fn opened(
+        &self,
+        session: &SessionHandle,
+        beginning: &Beginning,
+        openings: &[(Arc<str>, Cursor)],
+    ) {
+        for (text, cursor) in openings {
+            let Ok(pattern) = Pattern::parse(text, &ANY) else { continue };
+            let names = self.channels.matching(pattern).unwrap_or_default();
+            let mut state = session.state.lock();
+            let Some(behind) = &mut state.behind else { continue };
+            for name in names.difference(&beginning.names) {
+                behind.start(name, *cursor);
+            }
+            behind.opened(text);
+            if behind.is_done() {
+                state.behind = None;
+            }
+        }
+    }
+
+    /// The highest position of a channel that cannot be replayed any more.
+    pub(crate) fn past_floor(&self, channel: ChannelName<'_>) -> Result<i64, BacklogError> {
+        if self.channels.rules.of(channel).keeps() {
+            return self.channels.floor(channel, self.clock.wall_us());
+        }
+        // Nobody knows what there was.
+        Ok(self.positions.last())
+    }
+
+    /// The floor of the channels of a pattern that are not known any more. A pattern may mean
+    /// channels of several rules, so the highest floor holds.
+    fn floor_of_unknown(&self, pattern: Pattern<'_>) -> Result<i64, BacklogError> {
+        let mut highest = 0;
+        for rule in self.channels.rules.touched_by(pattern) {
+            highest = highest.max(self.channels.floor_of_unknown(rule)?);
+        }
+        Ok(highest)
+    }
+
+    /// Reads on from the past what a session has yet to read, as much as one response takes.
+    pub(crate) fn catch_up(&self, session: &SessionHandle) {
+        let limits = self.options.queue;
+        loop {
+            let (name, cursor, page) = {
+                let state = session.state.lock();
+                let Some((name, cursor)) = state.behind.as_ref().and_then(|behind| behind.next())
+                else {
+                    return;
+                };
+                let waiting = state.queue.waiting_bytes();
+                let free = limits.messages.saturating_sub(state.queue.len());
+                let bytes = self.options.response_bytes.saturating_sub(waiting);
+                if bytes == 0 || free == 0 {
+                    return;
+                }
+                (name, cursor, Page { messages: free.min(PAGE_MESSAGES), bytes })
+            };
+            let Ok(channel) = ChannelName::parse(&name, &ANY) else { return };
+            let reading = Reading {
+                after: cursor.after,
+                page,
+                now_us: self.clock.wall_us(),
+                last: self.positions.last(),
+            };
+            let more = self.channels.read(channel, reading, |slice| {
+                let mut guard = session.state.lock();
+                let state = &mut *guard;
+                let Some(behind) = state.behind.as_mut().filter(|_| state.ended.is_none()) else {
+                    return false;
+                };
+                let Some(place) = behind.unmoved(&name, cursor) else { return true };
+                let from = place.after.max(place.told);
+                if slice.floor > from {
+                    place.told = slice.floor;
+                    // What the store has trimmed stood before what was read; what memory had to give
+                    // up may have stood behind it.
+                    let first = slice.frames.first().map_or(i64::MAX, Frame::position);
+                    let trimmed_to = slice.floor.min(first - 1);
+                    let to = if slice.lost_up_to > from { slice.floor } else { trimmed_to };
+                    if to > from {
+                        let channel = Arc::clone(&name);
+                        state.queue.note_gap(&Gap { channel, from, to });
+                    }
+                }
+                let mut all = true;
+                for frame in &slice.frames {
+                    if !state.queue.push_past(frame, limits) {
+                        all = false;
+                        break;
+                    }
+                    state.lazy_until = None;
+                    place.after = frame.position();
+                }
+                self.stats.replayed.inc_by(slice.frames.len() as u64);
+                if all && slice.end {
+                    behind.finish(&name);
+                    if behind.is_done() {
+                        state.behind = None;
+                    }
+                }
+                all
+            });
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Wakes a session's held connect if it has something to carry.
+    pub(crate) fn wake_if_news(&self, session: &SessionHandle, wakes: &mut Wakes) {
+        let state = session.state.lock();
+        if state.has_news(self.clock.now())
+            && let Some(hold) = state.wake()
+        {
+            wakes.push(hold);
+        }
+    }
+}
+
+/// A pattern's start, for one of its channels.
+fn earlier(start: Start) -> Start {
+    match start {
+        Start::After(after @ FIRST..) => Start::After((after - PATTERN_SLACK).max(FIRST)),
+        // The pattern as a whole was told already.
+        Start::After(_) => Start::New,
+        Start::All | Start::New => start,
+    }
+}
+
+impl Beginning {
+    fn push(&mut self, channel: ChannelName<'_>, cursor: Cursor) {
+        self.cursors.push((Arc::from(channel.as_str()), cursor));
+    }
+
+    fn gap(&mut self, channel: &str, from: i64, to: i64) {
+        self.gaps.push(Gap { channel: Arc::from(channel), from, to: to.max(from) });
+    }
+
+    /// Tells all gaps as one.
+    fn merge_gaps(&mut self) {
+        let from = self.gaps.iter().map(|gap| gap.from).min().unwrap_or(0);
+        let to = self.gaps.iter().map(|gap| gap.to).max().unwrap_or(0);
+        self.gaps.clear();
+        self.gap("/**", from, to);
+    }
+}

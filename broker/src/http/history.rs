@@ -1,0 +1,119 @@
+//! `GET /history/<channel>`: what is kept of a channel, a page at a time.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::api::{Api, Refusal, answer, refusal};
+use crate::core::history::{History, Since};
+use crate::core::past::Page;
+
+const METHODS: &str = "GET, HEAD, OPTIONS";
+const LIMIT: usize = 100;
+const LIMIT_MAX: usize = 10_000;
+/// Bytes of messages in one answer, whatever the limit; one message always fits.
+const BYTES: usize = 4 << 20;
+
+/// Answers a request below `/history`; `path` is what stands behind that.
+#[must_use]
+pub fn handle(
+    api: &Api,
+    method: &Method,
+    path: &str,
+    query: &str,
+    headers: &HeaderMap,
+) -> Response<Bytes> {
+    if let Some(refused) = api.refuse(method, headers, METHODS) {
+        return refused;
+    }
+    let mut response = match read(api, path, query) {
+        Ok(text) => answer(text),
+        Err(refused) => refusal(&refused),
+    };
+    api.allow(headers, &mut response);
+    response
+}
+
+fn read(api: &Api, path: &str, query: &str) -> Result<String, Refusal> {
+    if !api.history {
+        return Err(Refusal::new(404, "history is not served here"));
+    }
+    let channel = api.channel_of(path)?;
+    let (mut since, mut limit) = (Since::All, LIMIT);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "since" => since = self::since(&value)?,
+            "limit" => {
+                let asked = value.parse::<i64>();
+                let asked = asked.map_err(|_| Refusal::new(400, "limit is a number"))?;
+                limit = usize::try_from(asked).unwrap_or(1).clamp(1, LIMIT_MAX);
+            }
+            _ => {}
+        }
+    }
+    let page = Page { messages: limit, bytes: BYTES };
+    let history = api.broker.history(api.name(&channel)?, since, page)?;
+    spell(&channel, &history)
+}
+
+/// A position, -2 for all, or a time.
+fn since(text: &str) -> Result<Since, Refusal> {
+    match text.parse::<i64>() {
+        Ok(-2) => return Ok(Since::All),
+        Ok(position @ 0..) => return Ok(Since::Position(position)),
+        Ok(_) => return Err(Refusal::new(400, "since is a position, -2 for all, or a time")),
+        Err(_) => {}
+    }
+    // A plus sign in a query is a space, unless it was escaped.
+    let time = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339)
+        .map_err(|_| Refusal::new(400, "since is a position, -2 for all, or a time (RFC 3339)"))?;
+    let micros = i64::try_from(time.unix_timestamp_nanos() / 1_000);
+    micros.map(Since::Time).map_err(|_| Refusal::new(400, "since is too far away"))
+}
+
+fn spell(channel: &str, history: &History) -> Result<String, Refusal> {
+    let bytes: usize = history.frames.iter().map(|frame| frame.text().len() + 80).sum();
+    let mut out = String::with_capacity(bytes + 160);
+    let _ = write!(out, r#"{{"channel":"{channel}","messages":["#);
+    for (index, frame) in history.frames.iter().enumerate() {
+        let (data, ext) = frame.parts();
+        let time = crate::core::time::to_micros(frame.time_us());
+        let comma = if index == 0 { "" } else { "," };
+        let position = frame.position();
+        let _ = write!(out, r#"{comma}{{"position":{position},"time":"{time}","data":{data}"#);
+        if let Some(ext) = ext {
+            let _ = write!(out, r#","ext":{ext}"#);
+        }
+        out.push('}');
+    }
+    let _ = write!(out, r#"],"next":{}"#, history.next);
+    if let Some(gap) = &history.gap {
+        let (from, to) = (gap.from, gap.to);
+        let _ = write!(out, r#","gap":[{{"channel":"{channel}","from":{from},"to":{to}}}]"#);
+    }
+    out.push('}');
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_position_all_or_a_time() {
+        assert_eq!(since("-2").ok(), Some(Since::All));
+        assert_eq!(since("1800000000000000").ok(), Some(Since::Position(1_800_000_000_000_000)));
+        let time = Some(Since::Time(1_763_856_000_500_000));
+        for text in
+            ["2025-11-23T00:00:00.5Z", "2025-11-23T01:00:00.5+01:00", "2025-11-23T01:00:00.5 01:00"]
+        {
+            assert_eq!(since(text).ok(), time, "{text}");
+        }
+        for text in ["", "-1", "-3", "x", "2025-11-23", "1.5"] {
+            assert_eq!(since(text).map_err(|refused| refused.status), Err(400), "{text}");
+        }
+    }
+}

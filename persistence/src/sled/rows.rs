@@ -1,0 +1,138 @@
+//! How rows are spelled. One tree holds everything, so that one batch is all or nothing.
+//!
+//! A channel is a number; the highest numbers are not channels: they hold what is known of each
+//! channel, the marks, and the store itself.
+
+use crate::{Mark, Marked};
+
+/// Channels have numbers below this.
+pub(super) const FIRST_RESERVED: u32 = 0xFFFF_FFF0;
+const CHANNELS: u32 = 0xFFFF_FFF1;
+const MARKS: u32 = 0xFFFF_FFF2;
+const STORE: u32 = 0xFFFF_FFF3;
+
+pub(super) fn prefix(number: u32) -> [u8; 4] {
+    number.to_be_bytes()
+}
+
+pub(super) fn record_key(number: u32, position: i64) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&number.to_be_bytes());
+    key[4..].copy_from_slice(&position.to_be_bytes());
+    key
+}
+
+pub(super) fn position_of(key: &[u8]) -> Option<i64> {
+    Some(i64::from_be_bytes(key.get(4..12)?.try_into().ok()?))
+}
+
+pub(super) fn record_value(time_us: i64, text: &str) -> Vec<u8> {
+    [&time_us.to_be_bytes()[..], text.as_bytes()].concat()
+}
+
+/// The time and the text of a record.
+pub(super) fn parse_record(value: &[u8]) -> Option<(i64, &str)> {
+    let (time, text) = value.split_at_checked(8)?;
+    Some((i64::from_be_bytes(time.try_into().ok()?), std::str::from_utf8(text).ok()?))
+}
+
+/// What is stored of a channel besides its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Meta {
+    pub(super) name: String,
+    /// Records up to here are gone.
+    pub(super) floor: i64,
+    /// Records up to here may be missing although older ones may be there.
+    pub(super) hole: i64,
+    /// The newest position when this was written, and the records and bytes up to it.
+    pub(super) head: i64,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    /// Whether the channel was dropped and only its records are yet to be removed.
+    pub(super) dropped: bool,
+}
+
+impl Meta {
+    pub(super) fn key(number: u32) -> [u8; 8] {
+        let mut key = [0; 8];
+        key[..4].copy_from_slice(&CHANNELS.to_be_bytes());
+        key[4..].copy_from_slice(&number.to_be_bytes());
+        key
+    }
+
+    pub(super) fn all() -> [u8; 4] {
+        prefix(CHANNELS)
+    }
+
+    pub(super) fn number(key: &[u8]) -> Option<u32> {
+        Some(u32::from_be_bytes(key.get(4..8)?.try_into().ok()?))
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![u8::from(self.dropped)];
+        for number in [self.floor, self.hole, self.head] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        for number in [self.records, self.bytes] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        out.extend_from_slice(self.name.as_bytes());
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| -> Option<[u8; 8]> { bytes.get(at..at + 8)?.try_into().ok() };
+        Some(Self {
+            dropped: *bytes.first()? == 1,
+            floor: i64::from_be_bytes(word(1)?),
+            hole: i64::from_be_bytes(word(9)?),
+            head: i64::from_be_bytes(word(17)?),
+            records: u64::from_be_bytes(word(25)?),
+            bytes: u64::from_be_bytes(word(33)?),
+            name: String::from_utf8(bytes.get(41..)?.to_vec()).ok()?,
+        })
+    }
+}
+
+/// Bytes that compare as the numbers do, negative ones included.
+fn ordered(number: i64) -> [u8; 8] {
+    (number ^ i64::MIN).to_be_bytes()
+}
+
+/// A mark's key: by time, so that the oldest stand first.
+pub(super) fn mark_key(time_us: i64, position: i64, key: &[u8; 16]) -> [u8; 36] {
+    let mut out = [0; 36];
+    out[..4].copy_from_slice(&MARKS.to_be_bytes());
+    out[4..12].copy_from_slice(&ordered(time_us));
+    out[12..20].copy_from_slice(&position.to_be_bytes());
+    out[20..].copy_from_slice(key);
+    out
+}
+
+pub(super) fn marks_from(time_us: i64) -> Vec<u8> {
+    [&prefix(MARKS)[..], &ordered(time_us)].concat()
+}
+
+pub(super) fn marks_end() -> [u8; 4] {
+    prefix(MARKS + 1)
+}
+
+pub(super) fn mark_value(mark: &Mark) -> Vec<u8> {
+    [&mark.print[..], &mark.subscribers.to_be_bytes()].concat()
+}
+
+pub(super) fn parse_mark(key: &[u8], value: &[u8]) -> Option<Marked> {
+    Some(Marked {
+        mark: Mark {
+            key: key.get(20..36)?.try_into().ok()?,
+            print: value.get(..16)?.try_into().ok()?,
+            subscribers: u32::from_be_bytes(value.get(16..20)?.try_into().ok()?),
+        },
+        position: position_of(key.get(8..20)?)?,
+        time_us: position_of(key.get(..12)?)? ^ i64::MIN,
+    })
+}
+
+pub(super) fn store_key(name: &str) -> Vec<u8> {
+    [&prefix(STORE)[..], name.as_bytes()].concat()
+}

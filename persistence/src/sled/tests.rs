@@ -1,0 +1,202 @@
+//! What sled adds to the contract: a directory that outlives the process, and its accidents.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+use crate::conformance::record;
+
+const OPTIONS: SledOptions = SledOptions {
+    cache_bytes: 8 << 20,
+    budget_bytes: 1 << 30,
+    channels: 1_000,
+    reserve_bytes: 0,
+    ballast_bytes: 4_096,
+    shared_floor: 0,
+};
+
+crate::conformance!({
+    let directory = Directory::new();
+    (directory.open(), directory)
+});
+
+/// A place of its own, removed at the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("weft-sled-{}-{number}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn store(&self) -> PathBuf {
+        self.0.join("store")
+    }
+
+    fn open(&self) -> Sled {
+        self.open_with(&OPTIONS).backlog
+    }
+
+    fn open_with(&self, options: &SledOptions) -> Opened {
+        Sled::open(&self.store(), options.clone()).unwrap()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn positions(backlog: &Sled, channel: &str) -> Vec<i64> {
+    let records = backlog.read_after(channel, 0, Page::ALL).unwrap();
+    records.iter().map(|record| record.position).collect()
+}
+
+fn fill(backlog: &Sled, channel: &str, from: i64, to: i64) {
+    for chunk in (from..=to).collect::<Vec<_>>().chunks(200) {
+        let batch: Vec<_> = chunk.iter().map(|&at| record(channel, at, "0123456789")).collect();
+        backlog.append(&batch).unwrap();
+    }
+}
+
+#[test]
+fn everything_is_there_again_after_closing_and_after_a_crash() {
+    for clean in [true, false] {
+        let directory = Directory::new();
+        let first = directory.open();
+        fill(&first, "/a", 1, 500);
+        fill(&first, "/b", 501, 520);
+        first.trim("/a", &Retention { messages: 100, ..Retention::ALL }, 0).unwrap();
+        first.raise_floor("/b", 510).unwrap();
+        first.raise_floor("/unknown", 77).unwrap();
+        fill(&first, "/b", 521, 521);
+        if clean {
+            first.close().unwrap();
+        }
+        drop(first);
+        let second = directory.open();
+        second.trim("/a", &Retention { messages: 100, ..Retention::ALL }, 0).unwrap();
+        assert_eq!(positions(&second, "/a"), (401..=500).collect::<Vec<_>>());
+        assert_eq!(second.floor("/a"), Ok(400));
+        assert_eq!(positions(&second, "/b"), (501..=521).collect::<Vec<_>>());
+        assert_eq!((second.floor("/b"), second.head("/b")), (Ok(510), Ok(Some(521))));
+        assert_eq!(second.floor("/never"), Ok(77));
+        assert_eq!(second.usage().unwrap().records, 121);
+    }
+}
+
+#[test]
+fn dead_rows_are_removed_from_the_disk() {
+    let directory = Directory::new();
+    let backlog = directory.open();
+    let keep = Retention { messages: 10, ..Retention::ALL };
+    for at in 1..=2_000 {
+        backlog.append(&[record("/a", at, "x")]).unwrap();
+        backlog.trim("/a", &keep, 0).unwrap();
+    }
+    let rows = backlog.with(|files| Ok(files.tree.len())).unwrap();
+    assert!(rows < 200, "{rows} rows for 10 records");
+}
+
+#[test]
+fn the_least_recently_used_channels_go_first_and_raise_the_shared_floor() {
+    let directory = Directory::new();
+    let options = SledOptions { budget_bytes: 4_500, ..OPTIONS };
+    let backlog = directory.open_with(&options).backlog;
+    fill(&backlog, "/old", 1, 100);
+    fill(&backlog, "/read", 101, 200);
+    fill(&backlog, "/new", 201, 300);
+    positions(&backlog, "/read");
+    fill(&backlog, "/newer", 301, 500);
+    assert_eq!(backlog.head("/old"), Ok(None));
+    assert!(backlog.head("/read").unwrap().is_some() || backlog.head("/new").unwrap().is_none());
+    assert_eq!(positions(&backlog, "/newer").len(), 200);
+    assert!(backlog.floor("/old").unwrap() >= 100);
+    assert!(backlog.usage().unwrap().bytes <= 4_500);
+    drop(backlog);
+    assert!(directory.open_with(&options).backlog.floor("/old").unwrap() >= 100);
+}
+
+#[test]
+fn a_lone_channel_loses_its_oldest_records() {
+    let directory = Directory::new();
+    let backlog = directory.open_with(&SledOptions { budget_bytes: 1_000, ..OPTIONS }).backlog;
+    fill(&backlog, "/a", 1, 1_000);
+    let kept = positions(&backlog, "/a");
+    assert_eq!(kept.last(), Some(&1_000));
+    assert!(kept.len() <= 100 && kept.len() > 50, "{}", kept.len());
+    assert_eq!(backlog.floor("/a"), Ok(kept[0] - 1));
+}
+
+#[test]
+fn a_store_in_use_is_refused_and_left_alone() {
+    let directory = Directory::new();
+    let first = directory.open();
+    let refused = Sled::open(&directory.store(), OPTIONS).unwrap_err();
+    assert_eq!(refused, BacklogError::InUse);
+    fill(&first, "/a", 1, 1);
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_alone() {
+    let directory = Directory::new();
+    let first = directory.open();
+    fill(&first, "/a", 1, 3);
+    first
+        .with(|files| {
+            files
+                .tree
+                .insert(rows::store_key("format"), &7_u32.to_be_bytes()[..])
+                .map_err(failed)?;
+            files.flush()
+        })
+        .unwrap();
+    drop(first);
+    let refused = Sled::open(&directory.store(), OPTIONS).unwrap_err();
+    assert_eq!(refused, BacklogError::Newer { found: 7, known: 1 });
+    assert!(refused.to_string().contains('7'), "{refused}");
+    assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 2, "the store and its ballast");
+}
+
+#[test]
+fn damage_is_moved_aside_or_harmless_wherever_it_is() {
+    let directory = Directory::new();
+    let first = directory.open();
+    fill(&first, "/a", 1, 400);
+    first.close().unwrap();
+    drop(first);
+    let whole = std::fs::read(directory.store().join("db")).unwrap();
+    for seed in 0..40_usize {
+        let damaged = Directory::new();
+        copy(&directory.store(), &damaged.store());
+        let mut bytes = whole.clone();
+        let at = seed * 7_919 % bytes.len();
+        if seed % 4 == 0 {
+            bytes.truncate(at);
+        } else {
+            let end = (at + 400).min(bytes.len());
+            bytes[at..end].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        }
+        std::fs::write(damaged.store().join("db"), &bytes).unwrap();
+        let opened = damaged.open_with(&SledOptions { shared_floor: 1_000, ..OPTIONS });
+        if opened.moved_aside.is_some() {
+            assert_eq!(opened.backlog.floor("/a"), Ok(1_000));
+        }
+        fill(&opened.backlog, "/new", 2_000, 2_010);
+        assert_eq!(positions(&opened.backlog, "/new").len(), 11);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What is kept over a restart, and what becomes of it when the disk, the process or the files fail.
+
+use std::fs;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use weft_tests::api::{history, kept, position, post, publish, publish_durably};
+use weft_tests::broker::{Broker, Setup, binary};
+use weft_tests::http::{Connection, Request};
+use weft_tests::wait::{PATIENCE, until};
+
+fn store_tool(broker: &Broker, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    command.arg("store").args(arguments).arg("--data").arg(broker.data());
+    command.output().expect("the tool runs")
+}
+
+/// Publishes durably until the broker goes away; what was acknowledged, in order.
+fn publish_until_gone(broker: &Broker, name: &str, first: u64) -> (Vec<(i64, u64)>, u64) {
+    let mut acknowledged = Vec::new();
+    let mut number = first;
+    let mut connection = Connection::open(broker.listen);
+    loop {
+        number += 1;
+        let request = Request::post(&format!("/publish/{name}?durable=1"), number.to_string())
+            .header("Idempotency-Key", &format!("{name}-{number}"));
+        let sent = connection.try_send(&request.bytes(broker.listen));
+        let Ok(response) = sent.and_then(|()| connection.read()) else {
+            return (acknowledged, number);
+        };
+        acknowledged.push((position(&response), number));
+    }
+}
+
+/// Kills the broker at random moments while publishers publish durably: what was acknowledged is
+/// there, once, in order; and a repeat of the last publication of unknown fate happens once.
+fn crash(rounds: u64) {
+    const PUBLISHERS: usize = 4;
+    let broker = Broker::start();
+    let books = Mutex::new(vec![(Vec::<(i64, u64)>::new(), 0_u64); PUBLISHERS]);
+    let mut highest = 0;
+    for round in 0..rounds {
+        std::thread::scope(|scope| {
+            for publisher in 0..PUBLISHERS {
+                let (broker, books) = (&broker, &books);
+                scope.spawn(move || {
+                    let first = books.lock()[publisher].1;
+                    let name = format!("crash/{publisher}");
+                    let (mut acknowledged, last) = publish_until_gone(broker, &name, first);
+                    let mut books = books.lock();
+                    books[publisher].0.append(&mut acknowledged);
+                    books[publisher].1 = last;
+                });
+            }
+            std::thread::sleep(Duration::from_millis(5 + round * 37 % 90));
+            broker.kill();
+        });
+        broker.restart();
+        let mut books = books.lock();
+        for (publisher, (acknowledged, last)) in books.iter_mut().enumerate() {
+            // The fate of the last one is unknown: repeated, it is there once.
+            let name = format!("crash/{publisher}");
+            let request = Request::post(&format!("/publish/{name}?durable=1"), last.to_string())
+                .header("Idempotency-Key", &format!("{name}-{last}"));
+            acknowledged.push((position(&broker.exchange(&request)), *last));
+            let page = history(&broker, &format!("/{name}"), "?limit=10000");
+            let messages = page["messages"].as_array().expect("messages");
+            let stored: Vec<(i64, u64)> = messages
+                .iter()
+                .filter_map(|m| Some((m["position"].as_i64()?, m["data"].as_u64()?)))
+                .collect();
+            let recent = &acknowledged[acknowledged.len().saturating_sub(stored.len())..];
+            assert_eq!(stored, recent, "round {round}, publisher {publisher}");
+            assert!(stored.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
+        }
+        let now = publish(&broker, "/crash/mark", round);
+        assert!(now > highest, "positions rise over restarts: {now} after {highest}");
+        highest = now;
+    }
+    let total: usize = books.lock().iter().map(|(acknowledged, _)| acknowledged.len()).sum();
+    println!("{rounds} rounds, {total} acknowledged");
+    assert!(total as u64 > rounds, "something was published");
+}
+
+#[test]
+fn p3_what_was_acknowledged_as_durable_survives_kill_9() {
+    crash(50);
+}
+
+#[test]
+#[ignore = "the long form: WEFT_LONG"]
+fn p3_what_was_acknowledged_as_durable_survives_a_thousand_kills() {
+    crash(1_000);
+}
+
+#[test]
+fn a_damaged_store_is_moved_aside_and_the_broker_starts() {
+    let broker = Broker::start();
+    let before = publish_durably(&broker, "/a", 1);
+    assert_eq!(broker.terminate(), Some(0));
+    let file = broker.data().join("store/db");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+    fs::write(&file, bytes).unwrap();
+    assert!(!store_tool(&broker, &["check"]).status.success());
+    broker.restart();
+    assert!(broker.log().contains("moved aside"), "{}", broker.log());
+    let names = fs::read_dir(broker.data()).unwrap().flatten();
+    let names: Vec<_> = names.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    assert!(names.iter().any(|name| name.starts_with("store.corrupt-")), "{names:?}");
+    assert_eq!(broker.metric("weft_store_moved_aside_total"), 1.0);
+    let page = history(&broker, "/a", &format!("?since={before}"));
+    assert_eq!(page["messages"], json!([]));
+    assert!(publish(&broker, "/a", 2) > before);
+    let page = history(&broker, "/a", &format!("?since={}", before - 1));
+    assert_eq!(page["gap"][0]["channel"], "/a", "what was there is told to be missing: {page}");
+    assert_eq!(kept(&broker, "/a"), [json!(2)]);
+}
+
+#[test]
+fn a_store_in_use_stops_a_second_broker_and_the_tool() {
+    let broker = Broker::start();
+    let data = broker.data().display().to_string();
+    let second = Setup::default().arg("--data").arg(&data).without_flags();
+    let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let second = listen.iter().fold(second, |setup, argument| setup.arg(argument));
+    let failure = second.try_start().expect_err("it is in use");
+    assert!(failure.log.contains("in use"), "{}", failure.log);
+    let tool = store_tool(&broker, &["check"]);
+    assert!(String::from_utf8_lossy(&tool.stderr).contains("stop the broker first"), "{tool:?}");
+    publish(&broker, "/a", 1);
+}
+
+#[test]
+fn the_store_can_be_checked_exported_imported_and_compacted() {
+    let broker = Broker::start();
+    let lines: String =
+        (0..2_000).map(|n| format!("{{\"channel\":\"/c/{}\",\"data\":{n}}}\n", n % 7)).collect();
+    let request =
+        Request::post("/publish?durable=1", lines).header("Content-Type", "application/x-ndjson");
+    assert_eq!(broker.exchange(&request).status, 200);
+    let before: Vec<Vec<Value>> = (0..7).map(|n| kept(&broker, &format!("/c/{n}"))).collect();
+    assert_eq!(broker.terminate(), Some(0));
+    let check = store_tool(&broker, &["check"]);
+    assert!(check.status.success(), "{check:?}");
+    assert!(String::from_utf8_lossy(&check.stdout).contains("2000 messages"), "{check:?}");
+    let export = store_tool(&broker, &["export"]).stdout;
+    assert!(export.len() > 2_000 * 60);
+    let refused = store_tool(&broker, &["import", "--input", "/dev/null"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("not empty"), "{refused:?}");
+    let file = broker.data().join("export.ndjson");
+    fs::write(&file, &export).unwrap();
+    fs::remove_dir_all(broker.data().join("store")).unwrap();
+    let import = store_tool(&broker, &["import", "--input", file.to_str().unwrap()]);
+    assert!(import.status.success(), "{import:?}");
+    assert!(store_tool(&broker, &["compact"]).status.success());
+    assert_eq!(store_tool(&broker, &["export"]).stdout, export);
+    broker.restart();
+    let after: Vec<Vec<Value>> = (0..7).map(|n| kept(&broker, &format!("/c/{n}"))).collect();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn p5_the_least_recently_used_channels_go_when_the_store_is_full() {
+    let broker = Broker::with("[store]\nbytes = \"256KiB\"\nmemory = \"64KiB\"\n");
+    let text = "x".repeat(1_000);
+    for channel in 0..8 {
+        for _ in 0..64 {
+            assert_eq!(post(&broker, &format!("/b/{channel}"), "", &json!(text)).status, 200);
+        }
+    }
+    publish_durably(&broker, "/b/7", 1);
+    broker.wait_metric("weft_past_bytes", |bytes| bytes <= 65_536.0);
+    assert!(kept(&broker, "/b/0").is_empty(), "the oldest channel went");
+    assert!(kept(&broker, "/b/7").len() >= 65, "the newest is whole");
+    assert!(broker.metric("weft_store_bytes") <= 256.0 * 1_024.0);
+}
+
+/// A small file system in memory, unmounted at the end.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    fn mount(broker_data: &std::path::Path) -> Option<Self> {
+        let path = broker_data.with_extension("disk");
+        fs::create_dir_all(&path).ok()?;
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
+            .arg(&path)
+            .output()
+            .is_ok_and(|output| output.status.success());
+        mounted.then_some(Self(path))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_what_is_durable_keeps_the_rest_and_recovers() {
+    let base = std::env::temp_dir().join(format!("weft-full-{}", std::process::id()));
+    let Some(disk) = Disk::mount(&base) else {
+        println!("skipped: no file system may be mounted here");
+        return;
+    };
+    let toml = "[store]\nreserve = \"4MiB\"\nballast = \"1MiB\"\ncache = \"4MiB\"\n";
+    let setup = Setup::default().toml(toml).arg("--data").arg(disk.0.to_str().unwrap());
+    let broker = setup
+        .without_flags()
+        .arg("--listen")
+        .arg("127.0.0.1:0")
+        .arg("--admin")
+        .arg("127.0.0.1:0")
+        .start();
+    publish_durably(&broker, "/a", 1);
+    let filler = disk.0.join("filler");
+    fs::write(&filler, vec![0; 20 << 20]).unwrap();
+    let refused = until("a refusal", PATIENCE, || {
+        let response = post(&broker, "/a", "?durable=1", &json!(2));
+        (response.status == 503).then_some(response)
+    });
+    assert_eq!(refused.header("Retry-After"), Some("1"));
+    assert_eq!(post(&broker, "/a", "?durable=1", &json!(3)).status, 503);
+    let before = kept(&broker, "/a").len();
+    publish(&broker, "/a", 4);
+    assert_eq!(kept(&broker, "/a").len(), before + 1, "the rest goes on in memory");
+    let ready = broker.admin_get("/readyz");
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("store"), "{}", ready.text());
+    assert_eq!(broker.metric("weft_store_up"), 0.0);
+    fs::remove_file(&filler).unwrap();
+    broker.wait_metric("weft_store_up", |up| up == 1.0);
+    assert_eq!(broker.admin_get("/readyz").status, 200);
+    publish_durably(&broker, "/a", 5);
+    let all = kept(&broker, "/a");
+    assert_eq!(all.last(), Some(&json!(5)));
+    broker.kill();
+    let export = Command::new(binary()).args(["store", "export", "--data"]).arg(&disk.0).output();
+    let export = String::from_utf8(export.expect("the tool runs").stdout).unwrap();
+    for data in &all {
+        let text = format!("\"data\":{data}}}");
+        assert!(export.contains(&text), "what memory kept was written when space returned: {text}");
+    }
+}
