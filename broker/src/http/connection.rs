@@ -39,6 +39,7 @@ pub struct Peer {
     stream: TcpStream,
     phase: AtomicU8,
     unread: AtomicBool,
+    streaming: AtomicBool,
     write_failed: AtomicBool,
     carried: Mutex<Option<(Arc<SessionHandle>, u64)>>,
 }
@@ -62,6 +63,7 @@ impl Peer {
             stream,
             phase: AtomicU8::new(IDLE),
             unread: AtomicBool::new(false),
+            streaming: AtomicBool::new(false),
             write_failed: AtomicBool::new(false),
             carried: Mutex::new(None),
         })
@@ -76,7 +78,16 @@ impl Peer {
 
     /// The request is answered.
     pub fn idle(&self) {
-        self.phase.store(IDLE, Ordering::Relaxed);
+        if !self.streaming.load(Ordering::Relaxed) {
+            self.phase.store(IDLE, Ordering::Relaxed);
+        }
+    }
+
+    /// The answer has begun while the request's body is still coming, or has come to its end: what
+    /// comes in between is no head.
+    pub fn streams(&self, streaming: bool) {
+        self.streaming.store(streaming, Ordering::Relaxed);
+        self.phase.store(if streaming { BUSY } else { IDLE }, Ordering::Relaxed);
     }
 
     /// Whether no more than a part of a head has come.

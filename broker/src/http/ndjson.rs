@@ -12,6 +12,7 @@ use tokio_stream::{Stream, StreamExt};
 use weft_protocol::{Error, publish_line, publish_status};
 
 use super::api::{Api, published, quoted};
+use super::connection::Peer;
 use crate::core::held::Wakes;
 use crate::core::publishing::{Publication, Published, Publishing};
 
@@ -25,6 +26,7 @@ const PIECES: usize = 64;
 #[derive(Debug)]
 pub struct Lines {
     api: Arc<Api>,
+    peer: Arc<Peer>,
     durable: bool,
     out: mpsc::Sender<Bytes>,
     outcomes: VecDeque<Outcome>,
@@ -42,15 +44,22 @@ enum Outcome {
 
 impl Lines {
     /// Works on a body until its end; the answer comes out of the receiver.
-    pub fn start<S, B, E>(api: Arc<Api>, durable: bool, body: S) -> mpsc::Receiver<Bytes>
+    pub fn start<S, B, E>(
+        api: Arc<Api>,
+        peer: Arc<Peer>,
+        durable: bool,
+        body: S,
+    ) -> mpsc::Receiver<Bytes>
     where
         S: Stream<Item = Result<B, E>> + Send + Unpin + 'static,
         B: Buf + Send + 'static,
         E: Send + 'static,
     {
         let (out, answer) = mpsc::channel(PIECES);
+        peer.streams(true);
         let lines = Self {
             api,
+            peer,
             durable,
             out,
             outcomes: VecDeque::new(),
@@ -205,6 +214,12 @@ impl Lines {
         self.api.count_refused(status);
         let line = format!(r#"{{"error":{},"status":{status}}}"#, quoted(text));
         self.outcomes.push_back(Outcome::Known(line));
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.peer.streams(false);
     }
 }
 

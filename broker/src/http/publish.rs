@@ -85,7 +85,10 @@ where
             let kind = http::HeaderValue::from_static("application/x-ndjson");
             let mut response = headers::response(StatusCode::OK, kind, Bytes::new());
             api.allow(&head.headers, &mut response);
-            Answered::Stream(response, Lines::start(Arc::clone(api), durable, body))
+            Answered::Stream(
+                response,
+                Lines::start(Arc::clone(api), Arc::clone(&head.peer), durable, body),
+            )
         }
         Err(refused) => {
             head.peer.leaves_unread();
