@@ -40,7 +40,7 @@ pub struct Peer {
     phase: AtomicU8,
     unread: AtomicBool,
     streaming: AtomicBool,
-    write_failed: AtomicBool,
+    writing: AtomicU8,
     carried: Mutex<Option<(Arc<SessionHandle>, u64)>>,
 }
 
@@ -54,6 +54,12 @@ const IDLE: u8 = 0;
 const HEAD: u8 = 1;
 const BUSY: u8 = 2;
 
+/// How far the last response has come: nothing of it was written, a part, all, or it never will be.
+const UNWRITTEN: u8 = 0;
+const PARTLY: u8 = 1;
+const WRITTEN: u8 = 2;
+const FAILED: u8 = 3;
+
 impl Peer {
     /// A fresh connection.
     #[must_use]
@@ -64,16 +70,18 @@ impl Peer {
             phase: AtomicU8::new(IDLE),
             unread: AtomicBool::new(false),
             streaming: AtomicBool::new(false),
-            write_failed: AtomicBool::new(false),
+            writing: AtomicU8::new(UNWRITTEN),
             carried: Mutex::new(None),
         })
     }
 
-    /// A request's head is complete and the request is worked on; that it came at all shows that
-    /// the response before it was read.
+    /// A request's head is complete and the request is worked on; that it came after the response
+    /// before it was written shows that this was read.
     pub fn busy(&self) {
         self.phase.store(BUSY, Ordering::Relaxed);
-        *self.carried.lock() = None;
+        if self.writing.load(Ordering::Relaxed) == WRITTEN {
+            *self.carried.lock() = None;
+        }
     }
 
     /// The request is answered.
@@ -115,18 +123,31 @@ impl Peer {
         poll(&mut watched, Some(&now)).is_ok() && watched[0].revents().intersects(gone)
     }
 
-    /// The response now being written carries a session's events.
+    /// The response about to be written carries a session's events.
     pub fn carries(&self, session: Arc<SessionHandle>, reply_no: u64) {
+        self.writing.store(UNWRITTEN, Ordering::Relaxed);
         *self.carried.lock() = Some((session, reply_no));
     }
 
-    /// The connection is over. If its last write failed, the events it carried go again.
+    /// The connection is over. If its last response was not written to its end, the events that it
+    /// carried go again: a write may have failed, or a read that came before the next write.
     pub fn closed(&self) {
         if let (Some((session, reply_no)), true) =
-            (self.carried.lock().take(), self.write_failed.load(Ordering::Relaxed))
+            (self.carried.lock().take(), self.writing.load(Ordering::Relaxed) != WRITTEN)
         {
             session.write_failed(reply_no);
         }
+    }
+
+    /// The response has come so far.
+    fn wrote(&self, progress: u8) {
+        self.writing.fetch_max(progress, Ordering::Relaxed);
+    }
+
+    /// All that hyper had to write is with the system.
+    fn flushed(&self) {
+        let _ =
+            self.writing.compare_exchange(PARTLY, WRITTEN, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -177,9 +198,7 @@ impl Watched {
                 Err(io::Error::new(io::ErrorKind::TimedOut, "the reader takes nothing"))
             }
         };
-        if result.is_err() {
-            self.peer.write_failed.store(true, Ordering::Relaxed);
-        }
+        self.peer.wrote(if result.is_ok() { PARTLY } else { FAILED });
         Poll::Ready(result)
     }
 
@@ -306,6 +325,8 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes once its own buffer is empty.
+        self.peer.flushed();
         Poll::Ready(Ok(()))
     }
 
