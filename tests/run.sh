@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests lack (npm packages, Debian's chromium) and runs them all.
+# Installs what the tests lack (npm and Python packages, Debian's chromium) and runs them all.
 #   tests/run.sh          the short form
 #   tests/run.sh --long   the long forms as well: soaks, thousands of seeds, fuzzing
 set -euo pipefail
@@ -15,9 +15,10 @@ esac
 say() { printf '\n== %s\n' "$*"; }
 
 lacking=
-for tool in chromium curl; do
+for tool in chromium curl python3; do
   command -v "$tool" >/dev/null || lacking="$lacking $tool"
 done
+python3 -c 'import ensurepip, venv' 2>/dev/null || lacking="$lacking python3-venv"
 if [ -n "$lacking" ]; then
   say "installing$lacking"
   root=
@@ -35,6 +36,15 @@ cargo test --workspace --locked --quiet
 
 say "JavaScript: our own client"
 (cd clients/js && npm test --silent)
+
+say "Python: a stock client for the tests"
+# Made again whenever what is pinned has changed.
+if ! cmp -s tests/python/requirements.txt target/python/requirements.txt; then
+  rm -rf target/python
+  python3 -m venv target/python
+  target/python/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+  cp tests/python/requirements.txt target/python/requirements.txt
+fi
 
 say "JavaScript: stock clients in node and in Chromium"
 (cd tests/js && npm ci --silent --no-audit --no-fund && npm test --silent)

@@ -6,12 +6,19 @@ const LIBRARIES = {
     const { adapt } = await import('cometd-nodejs-client');
     adapt();
     const library = await import('cometd');
+    const { Replay } = await import('../../clients/js/replay.js');
     const { CometdDriver } = await import('./drivers/cometd.js');
-    return [CometdDriver, library];
+    return [CometdDriver, { ...library, ReplayExtension: Replay }];
   },
   async faye() {
     const { FayeDriver } = await import('./drivers/faye.js');
     return [FayeDriver, createRequire(import.meta.url)('faye')];
+  },
+  async jsforce() {
+    const { JsforceDriver } = await import('./drivers/jsforce.js');
+    const require = createRequire(import.meta.url);
+    const { Connection } = require('jsforce');
+    return [JsforceDriver, { Connection, ...require('jsforce/api/streaming') }];
   },
   async weft() {
     const { WeftDriver } = await import('./drivers/weft.js');

@@ -1,42 +1,14 @@
 // Replies that get lost between the broker and an unmodified client.
 import assert from 'node:assert/strict';
-import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { BOUND, Broker, dataOf, eventually, range } from '../harness.js';
 import { NodePeer } from '../peers.js';
-
-// Passes bytes on until told to cut: then the connection over which the broker
-// next says `marker` is broken, and the client gets nothing of that.
-async function cuttingProxy(t, broker) {
-  const proxy = { cuts: 0, marker: undefined };
-  const server = createServer((client) => {
-    const upstream = connect(broker.address.split(':')[1], '127.0.0.1');
-    const close = () => {
-      client.destroy();
-      upstream.destroy();
-    };
-    for (const socket of [client, upstream]) socket.on('error', close).on('close', close);
-    client.pipe(upstream);
-    upstream.on('data', (chunk) => {
-      if (proxy.marker && chunk.includes(proxy.marker)) {
-        proxy.marker = undefined;
-        proxy.cuts += 1;
-        close();
-      } else {
-        client.write(chunk);
-      }
-    });
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => server.close());
-  proxy.url = `http://127.0.0.1:${server.address().port}/bayeux`;
-  return proxy;
-}
+import { breakingProxy } from '../proxy.js';
 
 for (const library of ['cometd', 'faye', 'weft']) {
   test(`${library}: P2, L12: events in a reply that is lost on the way come again, in order`, BOUND, async (t) => {
     const broker = await Broker.start(t);
-    const proxy = await cuttingProxy(t, broker);
+    const proxy = await breakingProxy(t, broker);
     const peer = await NodePeer.start(t, library, proxy.url, { transport: 'long-polling' });
     const publisher = await NodePeer.start(t, 'cometd', broker.url, { transport: 'long-polling' });
     await peer.subscribe('/lost');
@@ -56,7 +28,7 @@ for (const library of ['cometd', 'faye', 'weft']) {
 
   test(`${library}: P2, L12: what is published while its socket is gone is waiting when it returns`, BOUND, async (t) => {
     const broker = await Broker.start(t);
-    const proxy = await cuttingProxy(t, broker);
+    const proxy = await breakingProxy(t, broker);
     const peer = await NodePeer.start(t, library, proxy.url, { transport: 'long-polling' });
     const publisher = await NodePeer.start(t, 'cometd', broker.url, { transport: 'long-polling' });
     await peer.subscribe('/gone');

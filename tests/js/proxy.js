@@ -1,0 +1,48 @@
+// A proxy of bytes between a client and the broker, which breaks when told to.
+import { connect, createServer } from 'node:net';
+
+export async function breakingProxy(t, broker) {
+  const open = new Set();
+  const proxy = {
+    cuts: 0,
+    // Once the broker says this, the connection over which it does is broken, and the client gets
+    // nothing of that.
+    marker: undefined,
+    // Breaks all connections and lets none through until `up`.
+    down() {
+      proxy.isDown = true;
+      for (const close of open) close();
+    },
+    up() {
+      proxy.isDown = false;
+    },
+  };
+  const server = createServer((client) => {
+    if (proxy.isDown) {
+      client.destroy();
+      return;
+    }
+    const upstream = connect(broker.address.split(':')[1], '127.0.0.1');
+    const close = () => {
+      open.delete(close);
+      client.destroy();
+      upstream.destroy();
+    };
+    open.add(close);
+    for (const socket of [client, upstream]) socket.on('error', close).on('close', close);
+    client.pipe(upstream);
+    upstream.on('data', (chunk) => {
+      if (proxy.marker && chunk.includes(proxy.marker)) {
+        proxy.marker = undefined;
+        proxy.cuts += 1;
+        close();
+      } else {
+        client.write(chunk);
+      }
+    });
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  proxy.url = `http://127.0.0.1:${server.address().port}/bayeux`;
+  return proxy;
+}
