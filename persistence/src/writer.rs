@@ -17,7 +17,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{Backlog, BacklogError, Record, Retention};
+use crate::{Backlog, BacklogError, Loss, Record, Retention};
 use queue::Shared;
 use worker::Worker;
 
@@ -57,6 +57,9 @@ pub trait Events<T>: Send {
 
     /// The store became unable to write, and why, or able again (`None`). Called once a change.
     fn health(&mut self, trouble: Option<&BacklogError>);
+
+    /// The store gave something up for good.
+    fn lost(&mut self, loss: &Loss);
 }
 
 /// One attempt to append.

@@ -57,6 +57,10 @@ impl<T> Worker<T> {
 
     /// Works until the writer is stopped and nothing is left.
     pub(super) fn run(mut self) -> Result<(), BacklogError> {
+        // Known before anything is submitted, if it cannot write from the start.
+        if let Err(why) = guard(|| self.backlog.health()) {
+            self.fail(why);
+        }
         loop {
             let deadline = self
                 .trouble
@@ -72,11 +76,13 @@ impl<T> Worker<T> {
                 Some(trouble) if trouble.retry_at <= now() => self.recover(),
                 Some(_) => {}
             }
+            self.tell_losses();
         }
         if self.trouble.is_some() {
             self.recover();
         }
         let closed = guard(|| self.backlog.close());
+        self.tell_losses();
         self.shared.end(self.events).map_or(closed, Err)
     }
 
@@ -160,6 +166,12 @@ impl<T> Worker<T> {
         if let Err(why) = tidied {
             self.fail(why);
         }
+    }
+
+    /// What the store had to give up.
+    fn tell_losses(&mut self) {
+        let losses = guard(|| Ok(self.backlog.losses())).unwrap_or_default();
+        losses.iter().for_each(|loss| self.events.lost(loss));
     }
 
     /// The store cannot write (any more).
