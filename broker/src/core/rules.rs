@@ -42,6 +42,12 @@ impl Rule {
     pub fn keeps(&self) -> bool {
         self.keep.messages > 0
     }
+
+    /// Whether a subscriber may read its past.
+    #[must_use]
+    pub fn replays(&self) -> bool {
+        self.replay && self.keeps()
+    }
 }
 
 impl Default for Rule {
@@ -107,10 +113,10 @@ impl Rules {
         found.into_iter()
     }
 
-    /// Whether any channel's last message goes to new subscribers.
+    /// Whether the last message of any channel that a pattern means goes to new subscribers.
     #[must_use]
-    pub fn any_retains_last(&self) -> bool {
-        self.fallback.retain_last || self.list.iter().any(|(_, rule)| rule.retain_last)
+    pub fn retain_last(&self, pattern: Pattern<'_>) -> bool {
+        self.touched_by(pattern).any(|rule| rule.retain_last)
     }
 }
 
@@ -167,7 +173,8 @@ mod tests {
         let last = Rule { keep: none, retain_last: true, ..Rule::default() };
         let rules = Rules::new([("/a".into(), last)], Rule { keep: none, ..Rule::default() });
         assert_eq!(rules.of(name("/a")).keep.messages, 1);
-        assert!(rules.any_retains_last());
+        let pattern = |text| Pattern::parse(text, &ChannelLimits::default()).expect("a pattern");
+        assert!(rules.retain_last(pattern("/*")) && !rules.retain_last(pattern("/b/*")));
         assert_eq!(rules.of(name("/b")).durability, Durability::Memory);
     }
 }
