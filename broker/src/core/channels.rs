@@ -324,6 +324,14 @@ impl Channels {
         }
     }
 
+    /// A number without what nobody can have seen: what comes out later, from the disk or at all, has
+    /// higher ones.
+    pub(crate) fn seen_at_most(&self, channel: ChannelName<'_>, after: i64, last: i64) -> i64 {
+        let name = channel.as_str();
+        let awaited = self.lock(self.stripe_of(name)).pasts.get(name).and_then(Past::first_awaited);
+        after.min(awaited.map_or(last, |position| position - 1))
+    }
+
     /// The channels with a past that a pattern means, sorted.
     pub(crate) fn matching(
         &self,

@@ -131,8 +131,7 @@ impl Broker {
         if after < floor {
             beginning.gap(channel.as_str(), after, floor);
         }
-        // A number that is yet to come must not make it miss what comes before that.
-        let after = after.min(self.positions.last());
+        let after = self.channels.seen_at_most(channel, after, self.positions.last());
         beginning.push(channel, Cursor { after, told: floor.max(after) });
         Ok(true)
     }
@@ -152,11 +151,7 @@ impl Broker {
             self.stats.replays.inc("unknown");
             beginning.live_only.push((Arc::from(pattern.as_str()), after));
         } else if let Some(Start::After(after)) = start {
-            let after = after - PATTERN_SLACK;
-            let floor = self.floor_of_unknown(pattern)?;
-            if after < floor {
-                beginning.gap(pattern.as_str(), after, floor);
-            }
+            self.tell_of_unknown(pattern, after - PATTERN_SLACK, beginning)?;
         }
         let mut names = BTreeSet::new();
         if all || self.channels.rules.retain_last(pattern) {
@@ -273,14 +268,25 @@ impl Broker {
         Ok(self.positions.last())
     }
 
-    /// The floor of the channels of a pattern that are not known any more. A pattern may mean
-    /// channels of several rules, so the highest floor holds.
-    fn floor_of_unknown(&self, pattern: Pattern<'_>) -> Result<i64, BacklogError> {
-        let mut highest = 0;
-        for rule in self.channels.rules.touched_by(pattern) {
-            highest = highest.max(self.channels.floor_of_unknown(rule)?);
+    /// What may be missing of channels that a pattern means and that are not known any more: by rule,
+    /// since rules keep more or less.
+    fn tell_of_unknown(
+        &self,
+        pattern: Pattern<'_>,
+        after: i64,
+        beginning: &mut Beginning,
+    ) -> Result<(), BacklogError> {
+        for (text, rule) in self.channels.rules.touched_by(pattern) {
+            if !rule.keeps() {
+                beginning.live_only.push((Arc::from(text), after));
+                continue;
+            }
+            let floor = self.channels.floor_of_unknown(rule)?;
+            if after < floor {
+                beginning.gap(text, after, floor);
+            }
         }
-        Ok(highest)
+        Ok(())
     }
 
     /// Reads on from the past what a session has yet to read, as much as one response takes.
