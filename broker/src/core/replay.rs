@@ -293,8 +293,10 @@ impl Broker {
     pub(crate) fn catch_up(&self, session: &SessionHandle) {
         let limits = self.options.queue;
         loop {
-            // When memory is short, a session reads no more ahead than its share, but goes on.
-            let most = self.fair_share().unwrap_or(usize::MAX).min(self.options.response_bytes);
+            // When memory is short, a session reads on more slowly, so that publishers are not refused
+            // for its sake.
+            let share = self.fair_share().map_or(usize::MAX, |share| share / 4);
+            let most = share.min(self.options.response_bytes);
             let (name, cursor, page) = {
                 let state = session.state.lock();
                 let Some((name, cursor)) = state.behind.as_ref().and_then(|behind| behind.next())
