@@ -50,14 +50,14 @@ fn p2_a_channel_that_keeps_nothing_loses_nothing_while_another_is_replayed() {
 fn x2_a_number_that_is_yet_to_come_silences_nothing() {
     let broker = Broker::with(SMALL_RESPONSES);
     publish_lines(&broker, "/long", 1..=200);
-    let future = publish(&broker, "/b", 0) + 1_000_000_000;
+    let future = publish(&broker, "/z", 0) + 1_000_000_000;
     let mut client = Client::connected(&broker);
-    ok(&subscribe(&mut client, &json!({"/long": -2, "/b": future})));
+    ok(&subscribe(&mut client, &json!({"/long": -2, "/z": future})));
     for n in 1..=3 {
-        publish(&broker, "/b", n);
+        publish(&broker, "/z", n);
     }
     let events = events_until(&mut client, |events| of(events, "/long").len() == 200);
-    assert_eq!(of(&events, "/b"), [1, 2, 3]);
+    assert_eq!(of(&events, "/z"), [1, 2, 3]);
 }
 
 #[test]
@@ -86,8 +86,9 @@ fn rules_a_last_message_goes_to_new_subscribers_whatever_number_they_send() {
 
 #[test]
 fn p5_what_replays_have_read_does_not_count_as_waiting_for_ever() {
-    let broker =
-        Broker::with("[limits]\nbody = \"256KiB\"\nqueue_bytes = \"1MiB\"\nqueue_bytes_total = \"1MiB\"\n[store]\nmemory = \"64MiB\"\n");
+    let broker = Broker::with(
+        "[limits]\nbody = \"256KiB\"\nqueue_bytes = \"1MiB\"\nqueue_bytes_total = \"1MiB\"\n[store]\nmemory = \"64MiB\"\n",
+    );
     let text = "x".repeat(1_000);
     for channel in 0..10 {
         let lines: String = (0..900)
@@ -127,8 +128,9 @@ fn p5_sessions_that_subscribe_and_never_connect_read_nothing_ahead() {
 
 #[test]
 fn p5_memory_that_is_short_bounds_what_replays_read_ahead_and_all_of_it_comes() {
-    let broker =
-        Broker::with("[limits]\nbody = \"256KiB\"\nqueue_bytes = \"1MiB\"\nqueue_bytes_total = \"1MiB\"\n[store]\nmemory = \"16KiB\"\n");
+    let broker = Broker::with(
+        "[limits]\nbody = \"256KiB\"\nqueue_bytes = \"1MiB\"\nqueue_bytes_total = \"1MiB\"\n[store]\nmemory = \"16KiB\"\n",
+    );
     let text = "x".repeat(10_000);
     for _ in 0..99 {
         publish(&broker, "/big", text.as_str());
@@ -173,8 +175,7 @@ fn p5_a_subscribe_of_many_patterns_with_many_numbers_is_no_quadratic_work() {
     let broker = Broker::start();
     let mut client = Client::connected(&broker);
     let patterns: Vec<String> = (0..9_000).map(|n| format!("/p/{n}/*")).collect();
-    let numbers: Map<String, Value> =
-        (0..25_000).map(|n| (format!("/q/{n}"), json!(1_u64 << 51))).collect();
+    let numbers: Map<String, Value> = (0..60_000).map(|n| (format!("/{n}"), json!(7))).collect();
     let fields = json!({"subscription": patterns, "ext": {"replay": numbers}});
     let begun = Instant::now();
     ok(&client.ask("/meta/subscribe", fields));
