@@ -85,6 +85,19 @@ fn rules_a_last_message_goes_to_new_subscribers_whatever_number_they_send() {
 }
 
 #[test]
+fn rules_a_publisher_is_spared_its_own_messages_while_it_reads_the_past_too() {
+    let quiet = "[[channels]]\npattern = \"/quiet\"\nbroadcast_to_publisher = false\n";
+    let broker = Broker::with(&format!("{SMALL_RESPONSES}{quiet}"));
+    publish_lines(&broker, "/long", 1..=200);
+    let mut client = Client::connected(&broker);
+    ok(&subscribe(&mut client, &json!({"/long": -2, "/quiet": -2})));
+    ok(&client.publish("/quiet", "own"));
+    publish(&broker, "/quiet", "other");
+    let events = events_until(&mut client, |events| of(events, "/long").len() == 200);
+    assert_eq!(of(&events, "/quiet"), ["other"]);
+}
+
+#[test]
 fn p5_what_replays_have_read_does_not_count_as_waiting_for_ever() {
     let broker = Broker::with(
         "[limits]\nbody = \"256KiB\"\nqueue_bytes = \"1MiB\"\nqueue_bytes_total = \"1MiB\"\n[store]\nmemory = \"64MiB\"\n",

@@ -63,7 +63,13 @@ pub(crate) struct Behind {
     /// The channel that was read last: the next one follows it, so that none waits for ever.
     read: Option<Arc<str>>,
     opening: Option<Opening>,
+    /// Positions of messages that the session published meanwhile and is not to get. No two messages
+    /// of one process have the same.
+    own: BTreeSet<i64>,
 }
+
+/// Most messages of its own that a session is spared while it reads the past.
+const OWN_MAX: usize = 1_000;
 
 impl Behind {
     /// Reads a channel from a position on, or from further back if it is being read already.
@@ -102,6 +108,18 @@ impl Behind {
     pub(crate) fn holds_back(&mut self, frame: &Frame, rule: &Rule) -> bool {
         self.found(frame.channel(), rule);
         self.cursors.contains_key(frame.channel())
+    }
+
+    /// A live message that this session is not to get, not when its cursor comes to it either.
+    pub(crate) fn spare(&mut self, frame: &Frame, rule: &Rule) {
+        if self.holds_back(frame, rule) && self.own.len() < OWN_MAX {
+            self.own.insert(frame.position());
+        }
+    }
+
+    /// Messages that the session is not to get.
+    pub(crate) fn spared(&self) -> BTreeSet<i64> {
+        self.own.clone()
     }
 
     /// The channel to read next.

@@ -135,7 +135,7 @@ impl Channels {
             let mut past = Past::new(Arc::clone(rule), position, floor);
             // Times of such a channel never go back, not over a restart either.
             if let (true, Some(store)) = (rule.salesforce, store)
-                && let Ok(last) = store.backlog.last(name, 1)
+                && let Ok(last) = blocking(|| store.backlog.last(name, 1))
             {
                 past.latest_us = last.last().map_or(i64::MIN, |record| record.time_us);
             }
@@ -304,7 +304,7 @@ impl Channels {
     pub(crate) fn floor_of_unknown(&self, rule: &Rule) -> Result<i64, BacklogError> {
         match self.stored(rule) {
             // No channel has the empty name.
-            Some(store) => Ok(store.backlog.floor("")?.max(self.doubt_of(rule))),
+            Some(store) => Ok(blocking(|| store.backlog.floor(""))?.max(self.doubt_of(rule))),
             None => Ok(self.forgotten.load(Ordering::Acquire)),
         }
     }
@@ -319,7 +319,7 @@ impl Channels {
         let newest = self.lock(self.stripe_of(name)).pasts.get(name).map(Past::newest);
         match (newest, self.stored(self.rules.of(channel))) {
             (Some(Some(newest)), _) => Ok(Some(newest)),
-            (_, Some(store)) => store.backlog.head(name),
+            (_, Some(store)) => blocking(|| store.backlog.head(name)),
             (_, None) => Ok(None),
         }
     }
@@ -344,7 +344,8 @@ impl Channels {
         };
         let mut names = BTreeSet::new();
         if let Some(store) = &self.store {
-            names.extend(store.backlog.names(prefix)?.into_iter().filter(|name| meant(name)));
+            let stored = blocking(|| store.backlog.names(prefix))?;
+            names.extend(stored.into_iter().filter(|name| meant(name)));
         }
         for stripe in &self.stripes {
             let stripe = stripe.lock();

@@ -439,6 +439,9 @@ impl Broker {
         let mut subscribers = 0;
         self.subscriptions.for_each_member(channel, |session| {
             if !rule.broadcast_to_publisher && from == Some(session.key) {
+                if let Some(behind) = &mut session.state.lock().behind {
+                    behind.spare(frame, rule);
+                }
                 return;
             }
             let queued = session.state.lock().enqueue(frame.clone(), rule, limits, lazy_until);

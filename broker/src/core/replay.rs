@@ -324,6 +324,7 @@ impl Broker {
                 let Some(behind) = state.behind.as_mut().filter(|_| state.ended.is_none()) else {
                     return false;
                 };
+                let spared = behind.spared();
                 let Some(place) = behind.unmoved(&name, cursor) else { return true };
                 let from = place.after.max(place.told);
                 if slice.floor > from {
@@ -340,10 +341,12 @@ impl Broker {
                 }
                 let mut read = 0;
                 for frame in &slice.frames {
-                    if !state.queue.push_past(frame, limits) {
-                        break;
+                    if !spared.contains(&frame.position()) {
+                        if !state.queue.push_past(frame, limits) {
+                            break;
+                        }
+                        state.lazy_until = None;
                     }
-                    state.lazy_until = None;
                     place.after = frame.position();
                     read += 1;
                 }
