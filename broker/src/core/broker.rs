@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use weft_persistence::Marked;
 use weft_protocol::{Advice, ChannelLimits, ChannelName, Error, Gap, Pattern, Reconnect, Replay};
 
 use super::browsers::Browsers;
-use super::channels::{Channels, Store};
+use super::channels::{Channels, Store, blocking};
 use super::clock::Clock;
 use super::deadlines::Deadlines;
 use super::frame::FrameBytes;
@@ -24,7 +24,7 @@ use super::marks::Marks;
 use super::options::{Options, QueueLimits};
 use super::positions::Positions;
 use super::registry::Registry;
-use super::session::{Session, SessionHandle};
+use super::session::{OwnSubscriptions, Session, SessionHandle};
 use super::stats::Stats;
 use super::subscriptions::Subscriptions;
 
@@ -235,7 +235,7 @@ impl Broker {
         if !denied.is_empty() {
             return Err(Error::SubscribeDenied(denied));
         }
-        let mut own = session.own();
+        let mut own = own(session);
         if own.ended {
             return Err(Error::SessionUnknown);
         }
@@ -270,7 +270,7 @@ impl Broker {
     /// is queued for the session on these patterns (E25), and nothing more of their past is read.
     pub fn unsubscribe(&self, session: &SessionHandle, patterns: &[Cow<'_, str>]) {
         const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
-        let mut own = session.own();
+        let mut own = own(session);
         for text in patterns {
             if let Some(pattern) = own.patterns.take(&**text) {
                 self.subscriptions.leave(&pattern, session);
@@ -475,6 +475,12 @@ impl Broker {
     pub fn frame_bytes(&self) -> usize {
         self.alive.get()
     }
+}
+
+/// A session's subscriptions, locked. Whoever replays holds them while a disk is read, so a request of
+/// the same session that comes meanwhile must not keep a worker of the runtime waiting.
+pub(crate) fn own(session: &SessionHandle) -> MutexGuard<'_, OwnSubscriptions> {
+    session.subscriptions.try_lock().unwrap_or_else(|| blocking(|| session.subscriptions.lock()))
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

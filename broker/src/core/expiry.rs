@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::broker::Broker;
+use super::broker::{Broker, own};
 use super::held::Release;
 use super::queue::Queue;
 use super::session::{End, SessionHandle};
@@ -69,7 +69,7 @@ impl Broker {
             self.browsers.leave(browser, session.key);
         }
         let patterns = {
-            let mut own = session.own();
+            let mut own = own(session);
             own.ended = true;
             std::mem::take(&mut own.patterns)
         };

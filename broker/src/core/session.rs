@@ -7,11 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use weft_protocol::ClientAdvice;
 
 use super::behind::Behind;
-use super::channels::blocking;
 use super::frame::Frame;
 use super::held::{Hold, Release};
 use super::id::{BrowserId, SessionId};
@@ -33,12 +32,6 @@ impl SessionHandle {
     pub(crate) fn new(id: SessionId, key: u64, now: Instant, armed: Instant) -> Self {
         let state = Mutex::new(Session::new(now, armed));
         Self { id, key, state, subscriptions: Mutex::default() }
-    }
-
-    /// Its subscriptions, locked. Whoever replays holds them while a disk is read, so a request of
-    /// the same session that comes meanwhile must not keep a worker of the runtime waiting.
-    pub(crate) fn own(&self) -> MutexGuard<'_, OwnSubscriptions> {
-        self.subscriptions.try_lock().unwrap_or_else(|| blocking(|| self.subscriptions.lock()))
     }
 
     /// The reply numbered `reply_no` is known not to have been written: its events go again.

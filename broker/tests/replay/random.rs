@@ -117,12 +117,12 @@ impl World {
             70..94 => self.poll(),
             94..97 => self.clock.advance(Duration::from_millis(self.chance.next() % 5_000)),
             97 => self.clock.step_wall(
-                i64::try_from(self.chance.next() % 7_200_000_000).unwrap() - 3_600_000_000,
+                i64::try_from(self.chance.next() % 7_200_000_000).expect("small") - 3_600_000_000,
             ),
             98 => self.stop(false),
             _ => self.stop(true),
         }
-        self.life.broker.audit().unwrap();
+        self.life.broker.audit().expect("the books are right");
     }
 
     fn publish(&mut self) {
@@ -158,7 +158,7 @@ impl World {
         self.life.commit(jobs);
         for channel in CHANNELS {
             let keep = self.options.rules.of(name(channel)).keep;
-            self.backlog.trim(channel, &keep, 0).unwrap();
+            self.backlog.trim(channel, &keep, 0).expect("open");
         }
         self.note();
     }
@@ -270,7 +270,7 @@ impl World {
             reader.client.drain(&self.life.broker);
             self.check(&reader, true);
         }
-        self.life.broker.audit().unwrap();
+        self.life.broker.audit().expect("the books are right");
     }
 }
 
