@@ -4,6 +4,8 @@
 //! `WEFT_LONG=1 cargo test --release -p weft-tests --test figures -- --include-ignored --nocapture
 //! --test-threads 1`
 
+#![expect(clippy::disallowed_methods, reason = "what is measured is time")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,7 +43,8 @@ fn publishers(broker: &Broker, name: &str, query: &str, count: usize) -> (f64, D
     });
     let took = begun.elapsed();
     let count = accepted.load(Ordering::Relaxed);
-    let each = (processor_time(broker.pid()) - before) / u32::try_from(count).unwrap().max(1);
+    let each = (processor_time(broker.pid()) - before)
+        / u32::try_from(count).expect("some seconds").max(1);
     (count as f64 / took.as_secs_f64(), each)
 }
 
@@ -65,11 +68,11 @@ fn publications_a_second_and_what_each_costs() {
 
 /// Streams messages as lines, `channels` in turn; each is answered.
 fn stream(broker: &Broker, messages: u64, channels: u64, data: &str) {
-    let mut socket = TcpStream::connect(broker.listen).unwrap();
-    let reader = BufReader::new(socket.try_clone().unwrap());
+    let mut socket = TcpStream::connect(broker.listen).expect("a connection");
+    let reader = BufReader::new(socket.try_clone().expect("a socket"));
     let head = "POST /publish HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\
                 Content-Type: application/x-ndjson\r\nConnection: close\r\n\r\n";
-    socket.write_all(head.as_bytes()).unwrap();
+    socket.write_all(head.as_bytes()).expect("it takes bytes");
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let mut chunk = String::new();
@@ -77,11 +80,11 @@ fn stream(broker: &Broker, messages: u64, channels: u64, data: &str) {
                 let channel = n % channels;
                 chunk.push_str(&format!("{{\"channel\":\"/fig/{channel}\",\"data\":{data}}}\n"));
                 if chunk.len() > 64 << 10 || n + 1 == messages {
-                    write!(socket, "{:x}\r\n{chunk}\r\n", chunk.len()).unwrap();
+                    write!(socket, "{:x}\r\n{chunk}\r\n", chunk.len()).expect("it takes bytes");
                     chunk.clear();
                 }
             }
-            socket.write_all(b"0\r\n\r\n").unwrap();
+            socket.write_all(b"0\r\n\r\n").expect("it takes bytes");
         });
         let answers = reader.lines().map_while(Result::ok);
         let accepted = answers.filter(|line| line.contains("\"position\"")).count();

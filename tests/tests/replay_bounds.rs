@@ -184,6 +184,7 @@ fn p5_one_session_reads_a_bounded_number_of_channels_and_the_rest_goes_on_meanwh
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "seconds are told from hundredths of one")]
 fn p5_a_subscribe_of_many_patterns_with_many_numbers_is_no_quadratic_work() {
     let broker = Broker::start();
     let mut client = Client::connected(&broker);
