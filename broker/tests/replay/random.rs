@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weft_broker::core::channels::PastLimits;
 use weft_broker::core::options::Options;
 use weft_broker::core::publishing::Publishing;
 use weft_broker::core::rules::{Durability, Rule};
@@ -44,7 +45,7 @@ fn keeping(chance: &mut Chance) -> Options {
         ("/last/**", Rule { retain_last: true, ..interval }),
     ]);
     let usual = options(rules);
-    let past = if chance.percent(50) { TINY } else { usual.past };
+    let past = [usual.past, TINY, PastLimits { bytes: 4_000, channels: 4 }][chance.below(3)];
     let response_bytes = if chance.percent(50) { 120 } else { usual.response_bytes };
     Options { past, response_bytes, ..usual }
 }
