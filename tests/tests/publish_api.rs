@@ -1,7 +1,7 @@
 //! Publishing over plain HTTP (checklist F2, decisions section 2), and reading history.
 
 use serde_json::{Value, json};
-use weft_tests::api::{history, kept, position, post, publish};
+use weft_tests::api::{history, kept, position, post};
 use weft_tests::bayeux::{Client, data, ok, refused};
 use weft_tests::broker::Broker;
 use weft_tests::http::{Request, Response};
@@ -153,33 +153,6 @@ fn f2_bayeux_publishers_have_keys_too() {
         let events = client.connect();
         assert_eq!((events.len(), &events[0]["ext"]), (2, &json!({"x": 2})));
     }
-}
-
-#[test]
-fn history_comes_in_pages_by_position_and_by_time() {
-    let broker = Broker::with("[[channels]]\npattern = \"/h\"\nbacklog = { messages = 10 }\n");
-    let positions: Vec<i64> = (1..=25).map(|n| publish(&broker, "/h", n)).collect();
-    let all = history(&broker, "/h", "");
-    assert_eq!(kept(&broker, "/h"), (16..=25).map(|n| json!(n)).collect::<Vec<_>>());
-    assert!(all.get("gap").is_none(), "all that is kept is all that was asked for");
-    let first = history(&broker, "/h", "?limit=4");
-    let next = history(&broker, "/h", &format!("?limit=99999&since={}", first["next"]));
-    assert_eq!(next["messages"][0]["data"], 20);
-    assert_eq!(next["next"], positions[24]);
-    let empty = history(&broker, "/h", &format!("?since={}", positions[24]));
-    assert_eq!((&empty["messages"], &empty["next"]), (&json!([]), &json!(positions[24])));
-    let late = history(&broker, "/h", &format!("?since={}", positions[3]));
-    let gap = json!([{"channel": "/h", "from": positions[3], "to": positions[14]}]);
-    assert_eq!((&late["gap"], &late["messages"][0]["data"]), (&gap, &json!(16)));
-    let time = all["messages"][4]["time"].as_str().expect("a time");
-    let since = history(&broker, "/h", &format!("?since={time}"));
-    assert_eq!(since["messages"][0]["data"], 21);
-    for query in ["?since=x", "?since=-1", "?limit=x"] {
-        let response = broker.exchange(&Request::get(&format!("/history/h{query}")));
-        assert_eq!(response.status, 400, "{query}");
-    }
-    assert_eq!(history(&broker, "/never", "")["messages"], json!([]));
-    assert_eq!(broker.exchange(&Request::get("/history/meta/x")).status, 403);
 }
 
 #[test]
