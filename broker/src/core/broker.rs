@@ -247,11 +247,13 @@ impl Broker {
         if own.patterns.len() + new.len() > self.options.subscriptions_per_session {
             return Err(Error::TooManySubscriptions);
         }
+        // Before the look at what is missing: whatever goes from now on is yet to be told.
+        let last = self.positions.last();
         let beginning = self.begin(session, &new, replay)?;
         if !self.subscriptions.reserve(new.len()) {
             return Err(Error::TooManySubscriptions);
         }
-        let opening = self.opening(&new, replay, &beginning);
+        let opening = self.opening(&new, replay, &beginning, last);
         self.set_cursors(session, &beginning, opening, replay.is_some());
         for pattern in new {
             self.subscriptions.join(&pattern, session);
@@ -261,7 +263,7 @@ impl Broker {
         session.state.lock().subscriptions = own.patterns.len();
         drop(own);
         self.wake_if_news(session, wakes);
-        let gaps = beginning.told(self.positions.last(), patterns.len());
+        let gaps = self.tell(beginning, patterns.len());
         self.stats.gaps.inc_by(gaps.len() as u64);
         Ok(gaps)
     }

@@ -42,6 +42,8 @@ pub(crate) struct Beginning {
     /// Names that get live messages only, although the past was asked for: up to the moment at which
     /// those begin, all of it may be missing.
     live_only: Vec<(Arc<str>, i64)>,
+    /// Patterns whose channels need not all be known any more, with where they start.
+    unknown: Vec<(Arc<str>, i64)>,
 }
 
 impl Broker {
@@ -151,7 +153,7 @@ impl Broker {
             self.stats.replays.inc("unknown");
             beginning.live_only.push((Arc::from(pattern.as_str()), after));
         } else if let Some(Start::After(after)) = start {
-            self.tell_of_unknown(pattern, after - PATTERN_SLACK, beginning)?;
+            beginning.unknown.push((Arc::from(pattern.as_str()), after - PATTERN_SLACK));
         }
         let mut names = BTreeSet::new();
         if all || self.channels.rules.retain_last(pattern) {
@@ -182,14 +184,15 @@ impl Broker {
     }
 
     /// Where the channels of the new patterns start that nobody has heard of yet: until all are
-    /// known, a live message of one of them starts it there.
+    /// known, a live message of one of them starts it there. `last` is the last position given out
+    /// before the patterns were looked up.
     pub(crate) fn opening(
         &self,
         new: &[Arc<str>],
         replay: Option<&Replay<'_>>,
         beginning: &Beginning,
+        last: i64,
     ) -> Option<Opening> {
-        let last = self.positions.last();
         let mut patterns = Vec::new();
         for text in new {
             let pattern = Pattern::parse(text, &ANY).ok().filter(|pattern| pattern.is_wild());
@@ -198,7 +201,8 @@ impl Broker {
                 Some(Start::All) => Some(Cursor { after: 0, told: last }),
                 Some(Start::After(after @ FIRST..)) => {
                     let after = (after - PATTERN_SLACK).min(last);
-                    Some(Cursor { after, told: last })
+                    // It may have been known, and gone, since what is missing was looked up.
+                    Some(Cursor { after, told: after })
                 }
                 _ => None,
             };
@@ -268,25 +272,33 @@ impl Broker {
         Ok(self.positions.last())
     }
 
-    /// What may be missing of channels that a pattern means and that are not known any more: by rule,
-    /// since rules keep more or less.
-    fn tell_of_unknown(
-        &self,
-        pattern: Pattern<'_>,
-        after: i64,
-        beginning: &mut Beginning,
-    ) -> Result<(), BacklogError> {
-        for (text, rule) in self.channels.rules.touched_by(pattern) {
-            if !rule.keeps() {
-                beginning.live_only.push((Arc::from(text), after));
-                continue;
-            }
-            let floor = self.channels.floor_of_unknown(rule)?;
-            if after < floor {
-                beginning.gap(text, after, floor);
+    /// What a new subscription is told to be missing, once live messages come and all channels of its
+    /// patterns that are known have their cursors: whatever left before that is below a floor by
+    /// now. More gaps than the client asked for by name are told as one.
+    pub(crate) fn tell(&self, mut beginning: Beginning, asked: usize) -> Vec<Gap> {
+        let last = self.positions.last();
+        for (text, after) in std::mem::take(&mut beginning.unknown) {
+            let Ok(pattern) = Pattern::parse(&text, &ANY) else { continue };
+            // By rule, since rules keep more or less.
+            for (text, rule) in self.channels.rules.touched_by(pattern) {
+                let floor =
+                    if rule.keeps() { self.channels.floor_of_unknown(rule) } else { Ok(last) };
+                let floor = floor.unwrap_or(last);
+                if after < floor {
+                    beginning.gap(text, after, floor);
+                }
             }
         }
-        Ok(())
+        for (channel, from) in std::mem::take(&mut beginning.live_only) {
+            beginning.gap(&channel, from, last.max(from));
+        }
+        let gaps = beginning.gaps;
+        if gaps.len() <= GAPS_MAX.max(asked) {
+            return gaps;
+        }
+        let from = gaps.iter().map(|gap| gap.from).min().unwrap_or(0);
+        let to = gaps.iter().map(|gap| gap.to).max().unwrap_or(0);
+        vec![Gap { channel: Arc::from("/**"), from, to }]
     }
 
     /// Reads on from the past what a session has yet to read, as much as one response takes.
@@ -395,20 +407,5 @@ impl Beginning {
 
     fn gap(&mut self, channel: &str, from: i64, to: i64) {
         self.gaps.push(Gap { channel: Arc::from(channel), from, to });
-    }
-
-    /// What to tell, once live messages come: `last` is the last position given out by then. More gaps
-    /// than a client asked for by name are told as one.
-    pub(crate) fn told(mut self, last: i64, asked: usize) -> Vec<Gap> {
-        for (channel, from) in std::mem::take(&mut self.live_only) {
-            self.gap(&channel, from, last.max(from));
-        }
-        if self.gaps.len() > GAPS_MAX.max(asked) {
-            let from = self.gaps.iter().map(|gap| gap.from).min().unwrap_or(0);
-            let to = self.gaps.iter().map(|gap| gap.to).max().unwrap_or(0);
-            self.gaps.clear();
-            self.gap("/**", from, to);
-        }
-        self.gaps
     }
 }
