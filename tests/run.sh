@@ -53,6 +53,14 @@ if [ -n "$long" ]; then
   say "long: 5,000 seeds of 500 steps"
   WEFT_SIM_SEEDS=5000 WEFT_SIM_STEPS=500 \
     cargo test --release --locked -p weft-broker --test simulation -- --nocapture
+  say "long: 20,000 seeds of readers over restarts"
+  WEFT_REPLAY_SEEDS=20000 cargo test --release --locked -p weft-broker --test replay -- whatever_happens
+  say "long: a thousand kills"
+  WEFT_LONG=1 cargo test --release --locked -p weft-tests --test store -- \
+    --include-ignored --nocapture thousand_kills
+  say "long: figures of publishing, keeping and replaying"
+  WEFT_LONG=1 cargo test --release --locked -p weft-tests --test figures -- \
+    --include-ignored --nocapture --test-threads 1
   say "long: 1,000 sessions, 20 messages a second, 60 seconds"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test fanout -- \
     --include-ignored --nocapture

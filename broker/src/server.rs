@@ -23,7 +23,7 @@ use crate::core::rules::{Durability, Rule, Rules};
 use crate::core::stats::Stats;
 use crate::exchange::Exchange;
 use crate::http::admin::Admin;
-use crate::http::api::{Api, ApiStats};
+use crate::http::api::Api;
 use crate::http::bayeux::Endpoint;
 use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::connection::Deadlines;
@@ -87,7 +87,6 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let private = bind("admin", config.admin).await?;
     let registry = Registry::new();
     let stats = Stats::register(&registry).map_err(about("metrics"))?;
-    let api_stats = ApiStats::register(&registry).map_err(about("metrics"))?;
     let http_stats = HttpStats::register(&registry).map_err(about("metrics"))?;
     let (broker, storage) = open_broker(config, stats).await?;
     let bodies = BodyBudget::new(size(config.limits.body_bytes_total.get()));
@@ -115,7 +114,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         tasks,
         stop: stop.clone(),
     };
-    let site = site(config, endpoint(config, &broker, cookies, bodies), &broker, api_stats);
+    let site = site(config, endpoint(config, &broker, cookies, bodies), &broker);
     let public = listener(public, connections, running.public_tasks.clone(), &running.stop);
     tokio::spawn(public.serve(routes::public(site)));
     let few = ConnectionLimits {
@@ -157,7 +156,7 @@ async fn open_broker(config: &Config, stats: Stats) -> Result<(Arc<Broker>, Stor
     Ok((broker, storage))
 }
 
-fn site(config: &Config, endpoint: Endpoint, broker: &Arc<Broker>, stats: ApiStats) -> Site {
+fn site(config: &Config, endpoint: Endpoint, broker: &Arc<Broker>) -> Site {
     let endpoint = Arc::new(endpoint);
     let api = Api {
         broker: Arc::clone(broker),
@@ -165,7 +164,6 @@ fn site(config: &Config, endpoint: Endpoint, broker: &Arc<Broker>, stats: ApiSta
         limits: decode_limits(config),
         publish: config.publish.enabled,
         history: config.publish.history,
-        stats,
     };
     Site {
         api: Arc::new(api),

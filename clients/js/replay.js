@@ -5,24 +5,22 @@ export class Replay {
   constructor(positions = new Map()) {
     this.positions = positions;
   }
-
   outgoing(message) {
-    const ask = (replay) => Object.assign((message.ext ??= {}), { replay });
-    if (message.channel === '/meta/handshake') ask(true);
-    if (message.channel === '/meta/subscribe') {
-      const names = [message.subscription].flat();
-      const below = [...this.positions].filter(([channel]) =>
-        names.some((name) => name.endsWith('*') && channel.startsWith(name.replace(/\*+$/, ''))));
-      const highest = Math.max(-1, ...below.map(([, position]) => position));
-      const start = (name) => this.positions.get(name) ?? (name.endsWith('*') ? highest : -1);
-      ask({ ...Object.fromEntries(below), ...Object.fromEntries(names.map((n) => [n, start(n)])) });
+    if (message.channel === '/meta/handshake') message.ext = { ...message.ext, replay: true };
+    if (message.channel !== '/meta/subscribe') return message;
+    const replay = {};
+    for (const name of [message.subscription].flat()) {
+      const prefix = name.replace(/\*+$/, '');
+      const means = (channel) => channel === name || (prefix !== name && channel.startsWith(prefix));
+      const known = [...this.positions].filter(([channel]) => means(channel));
+      // A pattern's own number is for channels that nothing came from so far.
+      Object.assign(replay, { [name]: Math.max(-1, ...known.map(([, at]) => at)) }, Object.fromEntries(known));
     }
+    message.ext = { ...message.ext, replay };
     return message;
   }
-
   incoming(message) {
-    const position = message.ext?.replay?.id;
-    if (position) this.positions.set(message.channel, position);
+    if (message.ext?.replay?.id) this.positions.set(message.channel, message.ext.replay.id);
     return message;
   }
 }

@@ -1,6 +1,6 @@
 //! Events, and the array that every answer is (checklist C2, F9).
 
-use crate::{ChannelName, Reply};
+use crate::{ChannelName, ReplayForm, Reply};
 
 /// An event for subscribers: channel, data, and the ext that may go on (checklist F9, C9;
 /// decisions 3.8). `data` and `ext` are JSON texts and are written as they are.
@@ -46,6 +46,12 @@ impl Array {
     pub fn push_text(&mut self, text: &str) {
         self.separate();
         self.text.push_str(text);
+    }
+
+    /// Appends an [`event`] with its position, for a client that asked for replay.
+    pub fn push_with_replay(&mut self, text: &str, form: ReplayForm, position: i64) {
+        self.separate();
+        form.write(text, position, &mut self.text);
     }
 
     /// Appends a reply.

@@ -1,5 +1,7 @@
 //! Events that were written once and are read, or written in another form, later.
 
+use std::fmt::Write;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -21,25 +23,46 @@ pub fn event_parts(text: &str) -> Option<(&str, Option<&str>)> {
     Some((parts.data.get(), parts.ext.map(RawValue::get)))
 }
 
-/// The same event with its position in `ext.replay.id`, for clients that asked for replay
-/// (decisions 5). A text that is no event comes back as it is.
-pub fn event_with_replay(text: &str, position: i64) -> String {
-    let ext = event_parts(text).map(|(_, ext)| ext);
-    let replay = format!(r#""replay":{{"id":{position}}}}}}}"#);
-    let (kept, lead) = match ext {
-        None => return text.to_owned(),
-        Some(None) => (text.strip_suffix('}'), r#","ext":{"#),
-        Some(Some(ext)) => {
-            let empty = ext.trim_start_matches('{').trim().starts_with('}');
-            (text.strip_suffix("}}"), if empty { "" } else { "," })
+/// How an event's text takes in its position, for clients that asked for replay (decisions 5): found
+/// out once for each event, and used for each who gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplayForm {
+    /// A text that is no event stays as it is.
+    Unchanged,
+    /// There is no `ext` yet.
+    NewExt,
+    /// There is an `ext` without members.
+    EmptyExt,
+    /// The position joins what the publisher said.
+    MoreExt,
+}
+
+impl ReplayForm {
+    /// The form of a text that [`event`](crate::event) wrote.
+    pub fn of(text: &str) -> Self {
+        match event_parts(text) {
+            None => Self::Unchanged,
+            Some((_, None)) => Self::NewExt,
+            Some((_, Some(ext))) if ext.trim_start_matches('{').trim().starts_with('}') => {
+                Self::EmptyExt
+            }
+            Some(_) => Self::MoreExt,
         }
-    };
-    let kept = kept.unwrap_or(text);
-    let mut out = String::with_capacity(kept.len() + lead.len() + replay.len());
-    out.push_str(kept);
-    out.push_str(lead);
-    out.push_str(&replay);
-    out
+    }
+
+    /// Writes the event with its position in `ext.replay.id`.
+    pub fn write(self, text: &str, position: i64, out: &mut String) {
+        let (end, lead) = match self {
+            Self::Unchanged => return out.push_str(text),
+            Self::NewExt => ("}", r#","ext":{"#),
+            Self::EmptyExt => ("}}", ""),
+            Self::MoreExt => ("}}", ","),
+        };
+        out.push_str(text.strip_suffix(end).unwrap_or(text));
+        out.push_str(lead);
+        // A string takes all that is written.
+        let _ = write!(out, r#""replay":{{"id":{position}}}}}}}"#);
+    }
 }
 
 /// `data` as Salesforce's clients expect it: an object whose `event` names the position and the
@@ -85,6 +108,12 @@ mod tests {
         event(ChannelName::parse("/a/b", &ChannelLimits::default()).unwrap(), data, ext)
     }
 
+    fn with_position(text: &str) -> String {
+        let mut out = String::new();
+        ReplayForm::of(text).write(text, 7, &mut out);
+        out
+    }
+
     #[test]
     fn an_event_comes_apart_as_it_was_put_together() {
         for (data, ext) in [
@@ -101,7 +130,7 @@ mod tests {
 
     #[test]
     fn x2_the_position_joins_what_the_publisher_said() {
-        let with = |ext| event_with_replay(&text("{}", ext), 7);
+        let with = |ext| with_position(&text("{}", ext));
         assert_eq!(with(None), r#"{"channel":"/a/b","data":{},"ext":{"replay":{"id":7}}}"#);
         assert_eq!(
             with(Some(r#"{"x":{}}"#)),
@@ -111,7 +140,7 @@ mod tests {
             let value: serde_json::Value = serde_json::from_str(&with(Some(empty))).unwrap();
             assert_eq!(value["ext"], serde_json::json!({"replay":{"id":7}}));
         }
-        assert_eq!(event_with_replay("x", 7), "x");
+        assert_eq!(with_position("x"), "x");
     }
 
     #[test]

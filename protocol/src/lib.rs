@@ -39,7 +39,7 @@ pub use connection_type::{ConnectionType, Offered};
 pub use decode::DecodeLimits;
 pub use encode::{Array, event};
 pub use error::Error;
-pub use event::{event_parts, event_with_replay, salesforce_data};
+pub use event::{ReplayForm, event_parts, salesforce_data};
 pub use ext::publisher_ext;
 pub use message::Message;
 pub use publication::{

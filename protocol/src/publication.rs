@@ -71,6 +71,7 @@ impl From<Error> for PublicationError {
 /// The HTTP status of a refused publish (decisions 2).
 pub fn publish_status(error: &Error) -> u16 {
     match error {
+        Error::SessionUnknown => 402,
         Error::KeyReused => 422,
         Error::ChannelInvalid => 405,
         Error::PublishDenied(_) => 403,
@@ -104,19 +105,25 @@ pub fn publish_data<'a>(body: &'a [u8], limits: &DecodeLimits) -> Result<Cow<'a,
 /// A body that is an array of messages: each is one or has its fault.
 ///
 /// # Errors
-/// When it is no array, nests too deep, or has too many elements.
+/// When it is no array, or has too many elements.
 pub fn publish_array<'a>(
     body: &'a [u8],
     limits: &DecodeLimits,
 ) -> Result<Vec<Result<Publication<'a>, PublicationError>>, BodyError> {
-    let raw: &RawValue = read(body, limits)?;
+    let raw = parse(text(body)?)?;
     let mut found = Vec::new();
     let mut count = 0;
     let is_array = json::each_element(raw, |element| {
         count += 1;
-        if count <= limits.messages {
-            found.push(publication(element, limits));
+        if count > limits.messages {
+            return;
         }
+        // The array is a level of its own.
+        found.push(if depth::exceeds(element.get(), limits.depth.saturating_sub(1)) {
+            Err(PublicationError::Unreadable(BodyError::TooDeep))
+        } else {
+            publication(element, limits)
+        });
     });
     if !is_array {
         return Err(BodyError::NotMessages);
@@ -139,10 +146,19 @@ pub fn publish_line<'a>(
 }
 
 fn read<'a>(body: &'a [u8], limits: &DecodeLimits) -> Result<&'a RawValue, BodyError> {
-    let text = std::str::from_utf8(body).map_err(|_| BodyError::NotUtf8)?;
+    let text = text(body)?;
     if depth::exceeds(text, limits.depth) {
         return Err(BodyError::TooDeep);
     }
+    parse(text)
+}
+
+fn text(body: &[u8]) -> Result<&str, BodyError> {
+    std::str::from_utf8(body).map_err(|_| BodyError::NotUtf8)
+}
+
+/// Nothing is decoded, so depth does no harm here.
+fn parse(text: &str) -> Result<&RawValue, BodyError> {
     if text.trim_ascii().is_empty() {
         return Err(BodyError::Empty);
     }
@@ -261,5 +277,22 @@ mod tests {
         assert_eq!(publish_array(b"[1,2,3]", &limits), Err(BodyError::TooMany));
         assert_eq!(publish_array(b"{}", &limits), Err(BodyError::NotMessages));
         assert_eq!(publish_array(b"[]", &limits), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn f2_a_too_deep_element_is_that_elements_fault() {
+        let limits = DecodeLimits::default();
+        let nested = |depth: usize| {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            format!(r#"[{{"channel":"/a","data":1}},{{"channel":"/a","data":{open}{close}}}]"#)
+        };
+        let too_deep = Err(PublicationError::Unreadable(BodyError::TooDeep));
+        let text = nested(limits.depth - 2);
+        assert!(publish_array(text.as_bytes(), &limits).unwrap()[1].is_ok());
+        for depth in [limits.depth - 1, 200_000] {
+            let text = nested(depth);
+            let read = publish_array(text.as_bytes(), &limits).unwrap();
+            assert!(read[0].is_ok() && read[1] == too_deep, "{depth}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 //! publications that are not to happen twice.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Bound::{Included, Unbounded};
 
 use serde_json::value::RawValue;
 
@@ -41,11 +43,12 @@ impl Start {
 /// The `ext.replay` of a subscribe: a start by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replay<'a> {
-    starts: Vec<(Cow<'a, str>, Start)>,
+    starts: BTreeMap<Cow<'a, str>, Start>,
 }
 
 impl<'a> Replay<'a> {
-    /// Reads a subscribe's `ext`; `None` if it does not ask for replay.
+    /// Reads a subscribe's `ext`; `None` if it does not ask for replay. Of a name that comes twice,
+    /// the later one counts.
     pub fn read(ext: &'a RawValue) -> Option<Self> {
         let members = Members::of(Members::of(ext)?.get("replay")?)?;
         let starts = members.0.into_iter().filter_map(|(name, value)| {
@@ -57,12 +60,14 @@ impl<'a> Replay<'a> {
 
     /// Where the subscription to this name is to start, if that was said.
     pub fn start(&self, name: &str) -> Option<Start> {
-        self.starts.iter().rev().find(|(given, _)| given == name).map(|&(_, start)| start)
+        self.starts.get(name).copied()
     }
 
-    /// All names with their starts.
-    pub fn starts(&self) -> impl Iterator<Item = (&str, Start)> {
-        self.starts.iter().map(|(name, start)| (&**name, *start))
+    /// The names that begin so, with their starts.
+    pub fn below(&self, prefix: &str) -> impl Iterator<Item = (&str, Start)> {
+        let from = self.starts.range::<str, _>((Included(prefix), Unbounded));
+        let below = from.take_while(move |(name, _)| name.starts_with(prefix));
+        below.map(|(name, start)| (&**name, *start))
     }
 }
 

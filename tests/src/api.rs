@@ -1,5 +1,7 @@
 //! Publishing and reading over plain HTTP, as a server would.
 
+use std::ops::RangeInclusive;
+
 use serde_json::Value;
 
 use crate::broker::Broker;
@@ -21,6 +23,16 @@ pub fn publish_durably(broker: &Broker, channel: &str, data: impl Into<Value>) -
     let response = post(broker, channel, "?durable=1", &data.into());
     assert_eq!(response.json()["durable"], true, "{}", response.text());
     position(&response)
+}
+
+/// Publishes numbers line by line, durably.
+pub fn publish_lines(broker: &Broker, channel: &str, numbers: RangeInclusive<i64>) {
+    let count = numbers.clone().count();
+    let lines: String =
+        numbers.map(|n| format!("{{\"channel\":\"{channel}\",\"data\":{n}}}\n")).collect();
+    let request =
+        Request::post("/publish?durable=1", lines).header("Content-Type", "application/x-ndjson");
+    assert_eq!(broker.exchange(&request).text().lines().count(), count);
 }
 
 /// The position in the answer to a publication.

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub use message::{Request, Response};
 
 use self::message::parse_head;
-use crate::wait::PATIENCE;
+use crate::wait::{A_WHILE, PATIENCE};
 
 /// One socket to the broker.
 #[derive(Debug)]
@@ -47,6 +47,13 @@ impl Connection {
     /// Writes bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).expect("a socket that takes bytes");
+    }
+
+    /// Writes the same bytes again and again, until the peer takes no more for a moment.
+    pub fn send_until_stuck(&mut self, bytes: &[u8]) {
+        self.stream.set_write_timeout(Some(A_WHILE)).expect("a write timeout");
+        while self.try_send(bytes).is_ok() {}
+        self.stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
     }
 
     /// Writes a request, without waiting for the answer.

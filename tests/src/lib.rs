@@ -14,5 +14,6 @@ pub mod http;
 pub mod jsonp;
 pub mod process;
 pub mod replies;
+pub mod schema;
 pub mod siege;
 pub mod wait;

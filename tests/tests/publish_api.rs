@@ -1,7 +1,7 @@
 //! Publishing over plain HTTP (checklist F2, decisions section 2), and reading history.
 
 use serde_json::{Value, json};
-use weft_tests::api::{history, kept, position, post, publish};
+use weft_tests::api::{history, kept, position, post};
 use weft_tests::bayeux::{Client, data, ok, refused};
 use weft_tests::broker::Broker;
 use weft_tests::http::{Request, Response};
@@ -156,33 +156,6 @@ fn f2_bayeux_publishers_have_keys_too() {
 }
 
 #[test]
-fn history_comes_in_pages_by_position_and_by_time() {
-    let broker = Broker::with("[[channels]]\npattern = \"/h\"\nbacklog = { messages = 10 }\n");
-    let positions: Vec<i64> = (1..=25).map(|n| publish(&broker, "/h", n)).collect();
-    let all = history(&broker, "/h", "");
-    assert_eq!(kept(&broker, "/h"), (16..=25).map(|n| json!(n)).collect::<Vec<_>>());
-    assert!(all.get("gap").is_none(), "all that is kept is all that was asked for");
-    let first = history(&broker, "/h", "?limit=4");
-    let next = history(&broker, "/h", &format!("?limit=99999&since={}", first["next"]));
-    assert_eq!(next["messages"][0]["data"], 20);
-    assert_eq!(next["next"], positions[24]);
-    let empty = history(&broker, "/h", &format!("?since={}", positions[24]));
-    assert_eq!((&empty["messages"], &empty["next"]), (&json!([]), &json!(positions[24])));
-    let late = history(&broker, "/h", &format!("?since={}", positions[3]));
-    let gap = json!([{"channel": "/h", "from": positions[3], "to": positions[14]}]);
-    assert_eq!((&late["gap"], &late["messages"][0]["data"]), (&gap, &json!(16)));
-    let time = all["messages"][4]["time"].as_str().expect("a time");
-    let since = history(&broker, "/h", &format!("?since={time}"));
-    assert_eq!(since["messages"][0]["data"], 21);
-    for query in ["?since=x", "?since=-1", "?limit=x"] {
-        let response = broker.exchange(&Request::get(&format!("/history/h{query}")));
-        assert_eq!(response.status, 400, "{query}");
-    }
-    assert_eq!(history(&broker, "/never", "")["messages"], json!([]));
-    assert_eq!(broker.exchange(&Request::get("/history/meta/x")).status, 403);
-}
-
-#[test]
 fn the_api_is_described_and_can_be_turned_off() {
     let broker = Broker::with("[publish]\nenabled = false\nhistory = false\n");
     let described = broker.exchange(&Request::get("/openapi.json")).json();
@@ -197,4 +170,118 @@ fn the_api_is_described_and_can_be_turned_off() {
     assert_eq!(data(client.connect()), [json!(1)]);
     let open = Broker::start();
     assert!(position(&post(&open, "/a", "", &json!(1))) > 0);
+}
+
+/// Requests with a body that are refused for what stands in their head.
+fn refused_by_head(body: &[u8]) -> Vec<(u16, Request)> {
+    let post = |target: &str| Request::post(target, body);
+    let ndjson = |target: &str| post(target).header("Content-Type", "application/x-ndjson");
+    vec![
+        (403, post("/publish/a").header("Origin", "https://evil.example")),
+        (403, post("/publish/a").header("Host", "evil.example")),
+        (403, post("/publish/meta/x")),
+        (405, post("/publish/a/*")),
+        (405, post("/publish/a").method("PUT")),
+        (400, post("/publish/a?durable=2")),
+        (400, post("/publish/a").header("Idempotency-Key", &"k".repeat(300))),
+        (400, post("/publish").header("Idempotency-Key", "k")),
+        (400, ndjson("/publish?durable=2")),
+        (405, post("/history/a")),
+        (405, post("/openapi.json")),
+        (404, post("/nothing")),
+        (403, post("/bayeux").header("Origin", "https://evil.example")),
+        (405, post("/bayeux").method("PUT")),
+    ]
+}
+
+#[test]
+fn f2_a_refusal_arrives_whatever_its_sender_is_still_sending() {
+    let broker = Broker::start();
+    for size in [900_000, 3_000_000] {
+        let body = vec![b' '; size];
+        for (status, request) in refused_by_head(&body) {
+            for _ in 0..3 {
+                let response = broker.exchange(&request);
+                let too_large = size > 1 << 20 && response.status == 413;
+                let head =
+                    String::from_utf8_lossy(&request.bytes(broker.listen)[..60]).into_owned();
+                assert!(response.status == status || too_large, "{head} {}", response.text());
+            }
+        }
+    }
+    let mut connection = broker.connect();
+    for (path, status) in [("/publish/a/*", 405), ("/publish/meta/x", 403), ("/publish/a", 200)] {
+        let request = Request::post(path, format!("{}1", " ".repeat(900_000)));
+        assert_eq!(connection.exchange(&request).status, status, "the connection lives on");
+    }
+    let off = Broker::with("[publish]\nenabled = false\n");
+    for size in [900_000, 3_000_000] {
+        let request = Request::post("/publish/a", vec![b' '; size]);
+        assert_eq!(off.exchange(&request).status, 404);
+    }
+}
+
+#[test]
+fn f2_a_refusal_fits_its_status() {
+    let broker = Broker::start();
+    with_key(&broker, "/a", "k", "1");
+    let reused = with_key(&broker, "/a", "k", "2");
+    assert_eq!((reused.status, reused.json()), (422, json!({"error": "422::key_reused"})));
+    let line = "{\"channel\":\"/a\",\"data\":2,\"id\":\"k\"}\n".to_owned();
+    let refused = json!({"channel": "/a", "error": "422::key_reused", "status": 422});
+    assert_eq!(ndjson(&broker, "", line), [refused]);
+    let deep = format!("{}{}", "[".repeat(70), "]".repeat(70));
+    for (second, error) in [
+        (r#"{"channel":"/a/*","data":1}"#, "422::channel_invalid"),
+        (r#"{"channel":"/meta/a","data":1}"#, "422:/meta/a:publish_denied"),
+        (r#"{"channel":"/a"}"#, "422::data_missing"),
+        (&format!(r#"{{"channel":"/a","data":{deep}}}"#), "nested too deep"),
+    ] {
+        let body = format!(r#"[{{"channel":"/a","data":1}},{second}]"#);
+        let response = broker.exchange(&Request::post("/publish", body));
+        let expected = json!({"error": error, "index": 1});
+        assert_eq!((response.status, response.json()), (422, expected));
+    }
+    let channel = broker.exchange(&Request::post("/publish/a/*", "1"));
+    assert_eq!((channel.status, channel.header("Allow")), (405, Some("POST, OPTIONS")));
+    let origin = "http://localhost:1";
+    for (target, method) in
+        [("/openapi.json", "GET"), ("/openapi.json", "PUT"), ("/publish/a", "GET")]
+    {
+        let request = Request::new(method, target).header("Origin", origin);
+        let response = broker.exchange(&request);
+        let allowed = response.header("Access-Control-Allow-Origin");
+        assert_eq!(allowed, Some(origin), "{method} {target}");
+    }
+}
+
+#[test]
+fn f2_refused_publications_are_counted_by_cause_whichever_way_they_came() {
+    let broker = Broker::start();
+    let refused =
+        |cause: &str| broker.metric(&format!("weft_publish_refused_total{{cause=\"{cause}\"}}"));
+    let post = Request::post("/publish/a", "1");
+    for (request, status) in [
+        (Request::get("/publish/a"), 405),
+        (post.clone().header("Origin", "https://evil.example"), 403),
+        (post.header("Host", "evil.example"), 403),
+        (Request::new("OPTIONS", "/publish/a"), 204),
+        (Request::get("/history/a/*"), 405),
+    ] {
+        assert_eq!(broker.exchange(&request).status, status);
+    }
+    assert_eq!((refused("method"), refused("origin")), (1.0, 2.0));
+    let mut client = Client::connected(&broker);
+    client.publish("/a/*", 1);
+    client.ask("/a", json!({}));
+    client.ask("/a", json!({"data": 1, "ext": {"weft": {"key": ""}}}));
+    client.ask("/a", json!({"data": 1, "ext": {"weft": {"key": "k"}}}));
+    client.ask("/a", json!({"data": 2, "ext": {"weft": {"key": "k"}}}));
+    client.subscribe("/meta/x");
+    let counts = ["channel", "unreadable", "invalid"].map(refused);
+    assert_eq!(counts, [1.0, 2.0, 1.0]);
+    ok(&client.disconnect());
+    client.publish("/a", 1);
+    assert_eq!(refused("session"), 1.0);
+    assert_eq!(broker.metric("weft_publish_refused_total"), 8.0);
 }

@@ -2,7 +2,7 @@
 //! live, and what the channel rules change.
 
 use serde_json::{Value, json};
-use weft_tests::api::{publish, publish_durably};
+use weft_tests::api::{publish, publish_durably, publish_lines};
 use weft_tests::bayeux::{Client, data, events_and_reply, ok};
 use weft_tests::broker::Broker;
 
@@ -126,18 +126,11 @@ fn x2_a_long_replay_comes_page_by_page_and_meets_live_messages_without_a_gap() {
         "[limits]\nresponse_bytes = \"2KiB\"\n[store]\nmemory = \"16KiB\"\n[[channels]]\n\
          pattern = \"/**\"\nbacklog = { messages = 5000 }\n",
     );
-    let publish_many = |from: i64, to: i64| {
-        let lines: String =
-            (from..=to).map(|n| format!("{{\"channel\":\"/a\",\"data\":{n}}}\n")).collect();
-        let request = weft_tests::http::Request::post("/publish?durable=1", lines)
-            .header("Content-Type", "application/x-ndjson");
-        assert_eq!(broker.exchange(&request).text().lines().count() as i64, to - from + 1);
-    };
-    publish_many(1, 1_000);
+    publish_lines(&broker, "/a", 1..=1_000);
     let mut client = Client::connected(&broker);
     subscribe(&mut client, "/a", &json!({"/a": -2}));
     std::thread::scope(|scope| {
-        scope.spawn(|| publish_many(1_001, 2_000));
+        scope.spawn(|| publish_lines(&broker, "/a", 1_001..=2_000));
         let events = drain(&mut client, 2_000);
         assert_eq!(numbers(&events), (1..=2_000).collect::<Vec<_>>());
     });

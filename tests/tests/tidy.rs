@@ -180,9 +180,10 @@ fn what_is_banned_is_not_written() {
 }
 
 /// Files that may sleep, and why.
-const SLEEPERS: [(&str, &str); 11] = [
+const SLEEPERS: [(&str, &str); 12] = [
     ("broker/src/storage.rs", "the ceiling is raised every two seconds"),
     ("tests/tests/store.rs", "a kill at a random moment"),
+    ("tests/tests/figures.rs", "publishers run for a while"),
     ("broker/tests/replay/rig.rs", "publishers at a random pace"),
     ("broker/src/ticker.rs", "prices move once a second"),
     ("broker/src/http/listener.rs", "no descriptor is left to accept with"),

@@ -17,8 +17,12 @@ impl Broker {
         let mut frame_bytes = 0;
         self.registry.for_each(|session| {
             sessions += 1;
-            subscriptions += session.subscriptions.lock().patterns.len();
+            let own = session.subscriptions.lock().patterns.len();
+            subscriptions += own;
             let state = session.state.lock();
+            if state.subscriptions != own {
+                broken.push(format!("{session:?} has {own} subscriptions, counted otherwise"));
+            }
             if !self.deadlines.has(state.armed, session.key) {
                 broken.push(format!("{session:?} has no armed deadline"));
             }
@@ -35,7 +39,7 @@ impl Broker {
             }
             for frame in state.queue.frames() {
                 if frames.insert(frame.identity()) {
-                    frame_bytes += frame.bytes();
+                    frame_bytes += frame.text().len();
                 }
             }
             let read = state.behind.as_ref().map_or(0, |behind| behind.len());
@@ -48,7 +52,7 @@ impl Broker {
         });
         let (channels, cost) = self.channels.recount(|frame| {
             if frames.insert(frame.identity()) {
-                frame_bytes += frame.bytes();
+                frame_bytes += frame.text().len();
             }
         });
         let kept = self.channels.kept();

@@ -3,12 +3,16 @@
 //! While a channel stands here, its live messages are not queued: they are part of the past when the
 //! cursor comes to them, so that a replay and the messages after it are one sequence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use weft_protocol::{ChannelLimits, ChannelName, Pattern};
 
 use super::frame::Frame;
+use super::rules::Rule;
+
+const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
 
 /// How far a session has read one channel's past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +23,53 @@ pub(crate) struct Cursor {
     pub(crate) told: i64,
 }
 
+/// Patterns whose channels are being looked up right now. Until all are known, a live message of a
+/// channel that nobody has heard of starts its cursor.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    /// With where their channels start, if their past is wanted.
+    pub(crate) patterns: Vec<(Arc<str>, Option<Cursor>)>,
+    /// Where channels start of which only the last message goes to new subscribers.
+    pub(crate) retained: Cursor,
+    /// Channels that have their start, or want none.
+    pub(crate) known: BTreeSet<Arc<str>>,
+}
+
+impl Opening {
+    /// Where a channel starts, if it is new and has a past to read; from then on it is known.
+    fn start(&mut self, name: &str, rule: &Rule) -> Option<(Arc<str>, Cursor)> {
+        if self.known.contains(name) {
+            return None;
+        }
+        let channel = ChannelName::parse(name, &ANY).ok()?;
+        let means = |pattern: &str| {
+            Pattern::parse(pattern, &ANY).is_ok_and(|pattern| pattern.matches(channel))
+        };
+        let mut meant = self.patterns.iter().filter(|(pattern, _)| means(pattern)).peekable();
+        meant.peek()?;
+        let wanted = meant.filter_map(|(_, cursor)| *cursor).min_by_key(|cursor| cursor.after);
+        let retained = rule.retain_last.then_some(self.retained);
+        let cursor = wanted.filter(|_| rule.replays()).or(retained)?;
+        let name: Arc<str> = name.into();
+        self.known.insert(Arc::clone(&name));
+        Some((name, cursor))
+    }
+}
+
 /// All that a session has yet to read.
 #[derive(Debug, Default)]
 pub(crate) struct Behind {
     cursors: BTreeMap<Arc<str>, Cursor>,
-    /// Patterns whose channels are being looked up right now, with where to start.
-    opening: Vec<(Arc<str>, Cursor)>,
+    /// The channel that was read last: the next one follows it, so that none waits for ever.
+    read: Option<Arc<str>>,
+    opening: Option<Opening>,
+    /// Positions of messages that the session published meanwhile and is not to get. No two messages
+    /// of one process have the same.
+    own: BTreeSet<i64>,
 }
+
+/// Most messages of its own that a session is spared while it reads the past.
+const OWN_MAX: usize = 1_000;
 
 impl Behind {
     /// Reads a channel from a position on, or from further back if it is being read already.
@@ -36,34 +80,61 @@ impl Behind {
         }
     }
 
-    /// From now on, a live message of a channel that this pattern means starts a cursor.
-    pub(crate) fn open(&mut self, pattern: &Arc<str>, cursor: Cursor) {
-        self.opening.push((Arc::clone(pattern), cursor));
+    /// Patterns are about to be looked up. A session does so for one subscribe at a time.
+    pub(crate) fn open(&mut self, opening: Opening) {
+        self.opening = Some(opening);
     }
 
-    /// All channels of the pattern are known.
-    pub(crate) fn opened(&mut self, pattern: &str) {
-        self.opening.retain(|(open, _)| &**open != pattern);
+    /// The patterns that are being looked up.
+    pub(crate) fn patterns(&self) -> Vec<Arc<str>> {
+        let patterns = self.opening.iter().flat_map(|opening| &opening.patterns);
+        patterns.map(|(text, _)| Arc::clone(text)).collect()
+    }
+
+    /// A channel that a look-up found.
+    pub(crate) fn found(&mut self, name: &str, rule: &Rule) {
+        let started = self.opening.as_mut().and_then(|opening| opening.start(name, rule));
+        if let Some((name, cursor)) = started {
+            self.start(&name, cursor);
+        }
+    }
+
+    /// All channels of the patterns are known.
+    pub(crate) fn opened(&mut self) {
+        self.opening = None;
     }
 
     /// Whether a live message is to wait until the cursor comes to it.
-    pub(crate) fn holds_back(&mut self, frame: &Frame) -> bool {
-        if self.cursors.contains_key(frame.channel()) {
-            return true;
+    pub(crate) fn holds_back(&mut self, frame: &Frame, rule: &Rule) -> bool {
+        self.found(frame.channel(), rule);
+        self.cursors.contains_key(frame.channel())
+    }
+
+    /// A live message that this session is not to get, not when its cursor comes to it either.
+    pub(crate) fn spare(&mut self, frame: &Frame, rule: &Rule) {
+        if self.holds_back(frame, rule) && self.own.len() < OWN_MAX {
+            self.own.insert(frame.position());
         }
-        const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
-        let Ok(channel) = ChannelName::parse(frame.channel(), &ANY) else { return false };
-        let opening = self.opening.iter().find(|(pattern, _)| {
-            Pattern::parse(pattern, &ANY).is_ok_and(|pattern| pattern.matches(channel))
-        });
-        let Some(&(_, cursor)) = opening else { return false };
-        self.cursors.insert(Arc::from(frame.channel()), cursor);
-        true
+    }
+
+    /// Messages that the session is not to get.
+    pub(crate) fn spared(&self) -> BTreeSet<i64> {
+        self.own.clone()
     }
 
     /// The channel to read next.
     pub(crate) fn next(&self) -> Option<(Arc<str>, Cursor)> {
-        self.cursors.first_key_value().map(|(name, cursor)| (Arc::clone(name), *cursor))
+        let following = match &self.read {
+            Some(read) => self.cursors.range::<str, _>((Excluded(&**read), Unbounded)).next(),
+            None => None,
+        };
+        let next = following.or_else(|| self.cursors.first_key_value());
+        next.map(|(name, cursor)| (Arc::clone(name), *cursor))
+    }
+
+    /// A piece of this channel was read.
+    pub(crate) fn has_read(&mut self, channel: &Arc<str>) {
+        self.read = Some(Arc::clone(channel));
     }
 
     /// The cursor of a channel, if nobody has moved it since it was read.
@@ -88,7 +159,7 @@ impl Behind {
 
     /// Whether nothing is left at all.
     pub(crate) fn is_done(&self) -> bool {
-        self.cursors.is_empty() && self.opening.is_empty()
+        self.cursors.is_empty() && self.opening.is_none()
     }
 
     /// How many channels are being read.
@@ -104,19 +175,65 @@ mod tests {
 
     const START: Cursor = Cursor { after: 5, told: 5 };
 
+    fn opening(patterns: &[(&str, Option<Cursor>)], known: &[&str]) -> Opening {
+        Opening {
+            patterns: patterns.iter().map(|&(text, cursor)| (text.into(), cursor)).collect(),
+            retained: Cursor { after: 6, told: i64::MAX },
+            known: known.iter().map(|&name| name.into()).collect(),
+        }
+    }
+
     #[test]
     fn live_messages_wait_where_a_cursor_stands_or_a_pattern_opens() {
+        let rule = Rule::default();
         let mut behind = Behind::default();
+        let waits =
+            |behind: &mut Behind, name, position| behind.holds_back(&frame(name, position), &rule);
         behind.start(&"/a".into(), START);
-        assert!(behind.holds_back(&frame("/a", 7)) && !behind.holds_back(&frame("/b/c", 8)));
-        behind.open(&"/b/*".into(), START);
-        assert!(behind.holds_back(&frame("/b/c", 9)) && !behind.holds_back(&frame("/c", 10)));
-        behind.opened("/b/*");
-        assert!(behind.holds_back(&frame("/b/c", 11)), "its cursor stands");
-        assert!(!behind.holds_back(&frame("/b/d", 12)));
-        behind.finish("/a");
+        assert!(waits(&mut behind, "/a", 7) && !waits(&mut behind, "/b/c", 8));
+        behind.open(opening(&[("/b/*", Some(START))], &["/b/k"]));
+        assert!(waits(&mut behind, "/b/c", 9) && !waits(&mut behind, "/c", 10));
+        assert!(!waits(&mut behind, "/b/k", 10), "it has its start, and needs no other");
         behind.finish("/b/c");
+        assert!(!waits(&mut behind, "/b/c", 10), "it is read once");
+        assert!(waits(&mut behind, "/b/e", 10));
+        behind.opened();
+        assert!(waits(&mut behind, "/b/e", 11), "its cursor stands");
+        assert!(!waits(&mut behind, "/b/d", 12));
+        behind.finish("/a");
+        behind.finish("/b/e");
         assert!(behind.is_done());
+    }
+
+    #[test]
+    fn while_a_pattern_opens_nothing_waits_for_a_past_that_is_not_there_to_be_read() {
+        let none = Rule {
+            keep: weft_persistence::Retention { messages: 0, ..Rule::default().keep },
+            ..Rule::default()
+        };
+        let off = Rule { replay: false, ..Rule::default() };
+        let last = Rule { retain_last: true, ..off };
+        let mut behind = Behind::default();
+        behind.open(opening(&[("/b/*", Some(START)), ("/**", None)], &[]));
+        assert!(!behind.holds_back(&frame("/b/none", 7), &none));
+        assert!(!behind.holds_back(&frame("/b/off", 7), &off));
+        assert!(behind.holds_back(&frame("/b/last", 7), &last));
+        assert_eq!(behind.next().map(|(_, cursor)| cursor.after), Some(6), "the last one alone");
+    }
+
+    #[test]
+    fn channels_take_turns() {
+        let mut behind = Behind::default();
+        for name in ["/a", "/b", "/c"] {
+            behind.start(&name.into(), START);
+        }
+        let mut order = Vec::new();
+        for _ in 0..4 {
+            let Some((name, _)) = behind.next() else { break };
+            behind.has_read(&name);
+            order.push(name);
+        }
+        assert_eq!(order.iter().map(|name| &**name).collect::<Vec<_>>(), ["/a", "/b", "/c", "/a"]);
     }
 
     #[test]

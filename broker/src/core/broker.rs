@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use weft_persistence::Marked;
 use weft_protocol::{Advice, ChannelLimits, ChannelName, Error, Gap, Pattern, Reconnect, Replay};
 
-use super::behind::Cursor;
 use super::browsers::Browsers;
-use super::channels::{Channels, Store};
+use super::channels::{Channels, Store, blocking};
 use super::clock::Clock;
 use super::deadlines::Deadlines;
 use super::frame::FrameBytes;
@@ -25,7 +24,7 @@ use super::marks::Marks;
 use super::options::{Options, QueueLimits};
 use super::positions::Positions;
 use super::registry::Registry;
-use super::session::{Session, SessionHandle};
+use super::session::{OwnSubscriptions, Session, SessionHandle};
 use super::stats::Stats;
 use super::subscriptions::Subscriptions;
 
@@ -236,7 +235,7 @@ impl Broker {
         if !denied.is_empty() {
             return Err(Error::SubscribeDenied(denied));
         }
-        let mut own = session.subscriptions.lock();
+        let mut own = own(session);
         if own.ended {
             return Err(Error::SessionUnknown);
         }
@@ -245,39 +244,42 @@ impl Broker {
             .filter(|pattern| !pattern.is_service() && !own.patterns.contains(pattern.as_str()))
             .map(|pattern| Arc::from(pattern.as_str()))
             .collect();
-        let openings: Vec<(Arc<str>, Cursor)> = new
-            .iter()
-            .filter_map(|text| Some((Arc::clone(text), self.opening(text, replay)?)))
-            .collect();
-        let beginning = self.begin(&new, replay)?;
-        let fits = own.patterns.len() + new.len() <= self.options.subscriptions_per_session;
-        if !fits || !self.subscriptions.reserve(new.len()) {
+        if own.patterns.len() + new.len() > self.options.subscriptions_per_session {
             return Err(Error::TooManySubscriptions);
         }
-        self.set_cursors(session, &beginning, &openings, replay.is_some());
+        // Before the look at what is missing: whatever goes from now on is yet to be told.
+        let last = self.positions.last();
+        let beginning = self.begin(session, &new, replay)?;
+        if !self.subscriptions.reserve(new.len()) {
+            return Err(Error::TooManySubscriptions);
+        }
+        let opening = self.opening(&new, replay, &beginning, last);
+        self.set_cursors(session, &beginning, opening, replay.is_some());
         for pattern in new {
             self.subscriptions.join(&pattern, session);
             own.patterns.insert(pattern);
         }
-        self.opened(session, &beginning, &openings);
+        self.opened(session);
+        session.state.lock().subscriptions = own.patterns.len();
         drop(own);
-        self.catch_up(session);
         self.wake_if_news(session, wakes);
-        self.stats.gaps.inc_by(beginning.gaps.len() as u64);
-        Ok(beginning.gaps)
+        let gaps = self.tell(beginning, patterns.len());
+        self.stats.gaps.inc_by(gaps.len() as u64);
+        Ok(gaps)
     }
 
     /// Unsubscribes; from what was never subscribed, too (L7). Nothing published after this returns
     /// is queued for the session on these patterns (E25), and nothing more of their past is read.
     pub fn unsubscribe(&self, session: &SessionHandle, patterns: &[Cow<'_, str>]) {
         const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
-        let mut own = session.subscriptions.lock();
+        let mut own = own(session);
         for text in patterns {
             if let Some(pattern) = own.patterns.take(&**text) {
                 self.subscriptions.leave(&pattern, session);
             }
         }
         let mut state = session.state.lock();
+        state.subscriptions = own.patterns.len();
         let Some(behind) = &mut state.behind else { return };
         behind.retain(|name| {
             let mut wanted = false;
@@ -297,18 +299,25 @@ impl Broker {
     pub(crate) fn queue_limits(&self) -> Result<QueueLimits, Error> {
         let total = self.options.queue_bytes_total;
         let limits = self.options.queue;
-        // What memory keeps of the past has a bound of its own.
-        let waiting = || self.alive.get().saturating_sub(self.channels.kept().1);
-        if waiting() <= total {
-            return Ok(limits);
-        }
-        let share = total / self.registry.len().max(1);
+        let Some(share) = self.fair_share() else { return Ok(limits) };
         let hard = total + total / 4;
         self.relieve(share, hard);
-        if waiting() > hard {
+        if self.waiting_bytes() > hard {
             return Err(Error::Overloaded);
         }
         Ok(QueueLimits { bytes: limits.bytes.min(share), ..limits })
+    }
+
+    /// Bytes of messages that only sessions' queues keep alive: what memory keeps of the past has a
+    /// bound of its own.
+    fn waiting_bytes(&self) -> usize {
+        self.alive.get().saturating_sub(self.channels.kept_text())
+    }
+
+    /// What each session may keep waiting, if memory is short.
+    pub(crate) fn fair_share(&self) -> Option<usize> {
+        let total = self.options.queue_bytes_total;
+        (self.waiting_bytes() > total).then(|| total / self.registry.len().max(1))
     }
 
     /// Shortens all queues. It is a walk over all sessions, so it takes at most a tenth of the time.
@@ -319,7 +328,7 @@ impl Broker {
             return;
         }
         self.shrink_queues(share, 1, |_| true);
-        if self.alive.get().saturating_sub(self.channels.kept().1) > hard {
+        if self.waiting_bytes() > hard {
             self.shrink_queues(0, 0, |state| state.hold.is_none());
         }
         let ended = self.clock.now();
@@ -429,8 +438,8 @@ impl Broker {
     pub fn census(&self) -> Census {
         let mut census = Census::default();
         self.registry.for_each(|session| {
-            census.subscriptions += session.subscriptions.lock().patterns.len();
             let state = session.state.lock();
+            census.subscriptions += state.subscriptions;
             census.sessions += 1;
             census.held += usize::from(state.hold.is_some());
             census.queued += state.queue.len();
@@ -468,6 +477,12 @@ impl Broker {
     pub fn frame_bytes(&self) -> usize {
         self.alive.get()
     }
+}
+
+/// A session's subscriptions, locked. Whoever replays holds them while a disk is read, so a request of
+/// the same session that comes meanwhile must not keep a worker of the runtime waiting.
+pub(crate) fn own(session: &SessionHandle) -> MutexGuard<'_, OwnSubscriptions> {
+    session.subscriptions.try_lock().unwrap_or_else(|| blocking(|| session.subscriptions.lock()))
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

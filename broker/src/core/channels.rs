@@ -50,6 +50,8 @@ pub(crate) struct Channels {
     /// What all pasts cost, and how many there are.
     cost: AtomicUsize,
     count: AtomicUsize,
+    /// Bytes of text in them.
+    text: AtomicUsize,
     /// The floor of channels that only memory keeps and that it does not know: at first the start of
     /// the process.
     forgotten: AtomicI64,
@@ -95,6 +97,7 @@ impl Channels {
             alive,
             cost: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
+            text: AtomicUsize::new(0),
             forgotten: AtomicI64::new(started),
             doubt,
             evicting: Mutex::new(()),
@@ -132,7 +135,7 @@ impl Channels {
             let mut past = Past::new(Arc::clone(rule), position, floor);
             // Times of such a channel never go back, not over a restart either.
             if let (true, Some(store)) = (rule.salesforce, store)
-                && let Ok(last) = store.backlog.last(name, 1)
+                && let Ok(last) = blocking(|| store.backlog.last(name, 1))
             {
                 past.latest_us = last.last().map_or(i64::MIN, |record| record.time_us);
             }
@@ -145,14 +148,10 @@ impl Channels {
 
     /// Changes a past and keeps the books.
     pub(crate) fn change<R>(&self, past: &mut Past, change: impl FnOnce(&mut Past) -> R) -> R {
-        let before = past.cost();
+        let before = (past.cost(), past.text_bytes());
         let result = change(past);
-        let after = past.cost();
-        if after >= before {
-            self.cost.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            self.cost.fetch_sub(before - after, Ordering::Relaxed);
-        }
+        book(&self.cost, before.0, past.cost());
+        book(&self.text, before.1, past.text_bytes());
         result
     }
 
@@ -187,7 +186,7 @@ impl Channels {
                     self.change(past, |past| past.retire(reading.now_us));
                     past.used = past.used.max(reading.last);
                     slice.floor = slice.floor.max(past.floor());
-                    slice.lost_up_to = past.floor();
+                    slice.lost_up_to = slice.lost_up_to.max(past.floor());
                     if let Some(full) = unchecked.take() {
                         // The store may have been ahead of what is out.
                         let out = past.kept_after();
@@ -305,7 +304,7 @@ impl Channels {
     pub(crate) fn floor_of_unknown(&self, rule: &Rule) -> Result<i64, BacklogError> {
         match self.stored(rule) {
             // No channel has the empty name.
-            Some(store) => Ok(store.backlog.floor("")?.max(self.doubt_of(rule))),
+            Some(store) => Ok(blocking(|| store.backlog.floor(""))?.max(self.doubt_of(rule))),
             None => Ok(self.forgotten.load(Ordering::Acquire)),
         }
     }
@@ -320,9 +319,17 @@ impl Channels {
         let newest = self.lock(self.stripe_of(name)).pasts.get(name).map(Past::newest);
         match (newest, self.stored(self.rules.of(channel))) {
             (Some(Some(newest)), _) => Ok(Some(newest)),
-            (_, Some(store)) => store.backlog.head(name),
+            (_, Some(store)) => blocking(|| store.backlog.head(name)),
             (_, None) => Ok(None),
         }
+    }
+
+    /// A number without what nobody can have seen: what comes out later, from the disk or at all, has
+    /// higher ones.
+    pub(crate) fn seen_at_most(&self, channel: ChannelName<'_>, after: i64, last: i64) -> i64 {
+        let name = channel.as_str();
+        let awaited = self.lock(self.stripe_of(name)).pasts.get(name).and_then(Past::first_awaited);
+        after.min(awaited.map_or(last, |position| position - 1))
     }
 
     /// The channels with a past that a pattern means, sorted.
@@ -337,7 +344,8 @@ impl Channels {
         };
         let mut names = BTreeSet::new();
         if let Some(store) = &self.store {
-            names.extend(store.backlog.names(prefix)?.into_iter().filter(|name| meant(name)));
+            let stored = blocking(|| store.backlog.names(prefix))?;
+            names.extend(stored.into_iter().filter(|name| meant(name)));
         }
         for stripe in &self.stripes {
             let stripe = stripe.lock();
@@ -395,11 +403,13 @@ impl Channels {
             let Some(past) = stripe.pasts.get(name) else { return };
             self.stored(&past.rule)
         };
+        let head = stored.and_then(|store| store.backlog.head(name).ok().flatten());
         let stored_up_to = match stored {
-            Some(store) => store.backlog.head(name).ok().flatten().unwrap_or(0),
+            // A channel that the store has dropped is not there up to the floor, for good.
+            Some(store) => head.or_else(|| store.backlog.floor(name).ok()).unwrap_or(0),
             None => i64::MAX,
         };
-        let held_by_store = if stored.is_some() { stored_up_to } else { 0 };
+        let held_by_store = head.unwrap_or(0);
         let up_to = if hard { i64::MAX } else { stored_up_to };
         let mut stripe = self.lock(at);
         let Some(past) = stripe.pasts.get_mut(name) else { return };
@@ -417,6 +427,7 @@ impl Channels {
                 .fetch_max(past.newest().unwrap_or(0).max(past.floor()), Ordering::AcqRel);
         }
         self.cost.fetch_sub(past.cost(), Ordering::Relaxed);
+        self.text.fetch_sub(past.text_bytes(), Ordering::Relaxed);
         self.count.fetch_sub(1, Ordering::Relaxed);
         stripe.pasts.remove(name);
         stripe.evictions += 1;
@@ -425,6 +436,11 @@ impl Channels {
     /// What memory keeps: channels, and what they cost in bytes.
     pub(crate) fn kept(&self) -> (usize, usize) {
         (self.count.load(Ordering::Relaxed), self.cost.load(Ordering::Relaxed))
+    }
+
+    /// Bytes of text that memory keeps.
+    pub(crate) fn kept_text(&self) -> usize {
+        self.text.load(Ordering::Relaxed)
     }
 
     /// Visits every frame that memory keeps of a past, and recounts what [`Channels::kept`] says.
@@ -438,6 +454,14 @@ impl Channels {
             }
         }
         (count, cost)
+    }
+}
+
+fn book(total: &AtomicUsize, before: usize, after: usize) {
+    if after >= before {
+        total.fetch_add(after - before, Ordering::Relaxed);
+    } else {
+        total.fetch_sub(before - after, Ordering::Relaxed);
     }
 }
 

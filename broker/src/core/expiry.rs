@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::broker::Broker;
+use super::broker::{Broker, own};
 use super::held::Release;
 use super::queue::Queue;
 use super::session::{End, SessionHandle};
@@ -57,6 +57,7 @@ impl Broker {
             state.ended = Some(why);
             state.queue = Queue::default();
             state.behind = None;
+            state.subscriptions = 0;
             self.deadlines.disarm(state.armed, session.key);
             if let Some(hold) = state.hold.take() {
                 hold.release(Release::Ended);
@@ -68,7 +69,7 @@ impl Broker {
             self.browsers.leave(browser, session.key);
         }
         let patterns = {
-            let mut own = session.subscriptions.lock();
+            let mut own = own(session);
             own.ended = true;
             std::mem::take(&mut own.patterns)
         };

@@ -1,11 +1,11 @@
-//! A message as it leaves: serialised once per wire form, shared by every queue it stands in.
+//! A message as it leaves: serialised once, shared by every queue it stands in.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use weft_protocol::{event_parts, event_with_replay};
+use weft_protocol::{ReplayForm, event_parts};
 
 /// Bytes of all frames alive, counted once however many queues share a frame.
 #[derive(Debug, Default)]
@@ -28,8 +28,8 @@ struct Inner {
     channel_len: usize,
     position: i64,
     time_us: i64,
-    /// The form for those who asked for replay, made when the first of them gets it.
-    with_replay: OnceLock<Box<str>>,
+    /// How those who asked for replay get it, found out when the first of them does.
+    replay_form: OnceLock<ReplayForm>,
     alive: Arc<FrameBytes>,
 }
 
@@ -47,9 +47,9 @@ impl Frame {
         alive: &Arc<FrameBytes>,
     ) -> Self {
         alive.0.fetch_add(text.len(), Ordering::Relaxed);
-        let with_replay = OnceLock::new();
+        let replay_form = OnceLock::new();
         let alive = Arc::clone(alive);
-        Self(Arc::new(Inner { text, channel_len, position, time_us, with_replay, alive }))
+        Self(Arc::new(Inner { text, channel_len, position, time_us, replay_form, alive }))
     }
 
     /// The event as it goes on the wire, one JSON object.
@@ -64,14 +64,11 @@ impl Frame {
         Arc::clone(&self.0.text)
     }
 
-    /// The event as it goes to a session that asked for replay: with its position.
+    /// How its text takes in its position, for a session that asked for replay. No copy of that is
+    /// kept: writing it costs what copying the text costs.
     #[must_use]
-    pub fn text_with_replay(&self) -> &str {
-        self.0.with_replay.get_or_init(|| {
-            let text = event_with_replay(&self.0.text, self.0.position).into_boxed_str();
-            self.0.alive.0.fetch_add(text.len(), Ordering::Relaxed);
-            text
-        })
+    pub fn replay_form(&self) -> ReplayForm {
+        *self.0.replay_form.get_or_init(|| ReplayForm::of(&self.0.text))
     }
 
     /// The data, and the ext if there is one, as JSON texts.
@@ -104,23 +101,11 @@ impl Frame {
     pub fn identity(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
-
-    /// Bytes of text that die with its last clone.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-}
-
-impl Inner {
-    fn bytes(&self) -> usize {
-        self.text.len() + self.with_replay.get().map_or(0, |text| text.len())
-    }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.alive.0.fetch_sub(self.bytes(), Ordering::Relaxed);
+        self.alive.0.fetch_sub(self.text.len(), Ordering::Relaxed);
     }
 }
 
@@ -157,19 +142,6 @@ mod tests {
         drop(frame);
         assert_eq!(alive.get(), twin.text().len());
         drop(twin);
-        assert_eq!(alive.get(), 0);
-    }
-
-    #[test]
-    fn x2_the_form_with_replay_is_made_once_and_counted() {
-        let alive = Arc::new(FrameBytes::default());
-        let frame = Frame::new(r#"{"channel":"/a","data":1}"#.into(), 2, 7, 9, &alive);
-        let twin = frame.clone();
-        let text = frame.text_with_replay();
-        assert_eq!(text, r#"{"channel":"/a","data":1,"ext":{"replay":{"id":7}}}"#);
-        assert!(std::ptr::eq(text, twin.text_with_replay()));
-        assert_eq!(alive.get(), frame.bytes());
-        drop((frame, twin));
         assert_eq!(alive.get(), 0);
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct First {
 /// What is known of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// Nothing; it is reserved now, until it is settled or released.
+    /// Nothing.
     New,
     /// It was published.
     Before(First),
@@ -81,19 +81,23 @@ impl Marks {
         Self { window, max, state: Mutex::default() }
     }
 
-    /// What is known of a key; reserves it if that is nothing.
-    pub(crate) fn reserve(&self, mark: &Mark, now: Instant) -> Seen {
+    /// What is known of a key.
+    pub(crate) fn look(&self, mark: &Mark, now: Instant) -> Seen {
         let mut state = self.state.lock();
-        state.forget(now.checked_sub(self.window), self.max.saturating_sub(1));
-        if let Some(known) = state.known.get(&mark.key) {
-            return match known.first {
-                _ if known.print != mark.print => Seen::Reused,
-                Some(first) => Seen::Before(first),
-                None => Seen::UnderWay,
-            };
+        state.forget(now.checked_sub(self.window), usize::MAX);
+        match state.known.get(&mark.key) {
+            None => Seen::New,
+            Some(known) if known.print != mark.print => Seen::Reused,
+            Some(Known { first: Some(first), .. }) => Seen::Before(*first),
+            Some(_) => Seen::UnderWay,
         }
+    }
+
+    /// Reserves a key of which nothing is known.
+    pub(crate) fn reserve(&self, mark: &Mark, now: Instant) {
+        let mut state = self.state.lock();
+        state.forget(None, self.max.saturating_sub(1));
         state.insert(mark, None, now);
-        Seen::New
     }
 
     /// The first publication with a key is done.
@@ -146,7 +150,7 @@ impl State {
     fn forget(&mut self, before: Option<Instant>, max: usize) {
         while let Some(&(at, key, turn)) = self.order.front() {
             let old = before.is_some_and(|before| at < before);
-            if !old && self.known.len() <= max && self.order.len() <= 2 * max + 16 {
+            if !old && self.known.len() <= max && self.order.len() / 2 <= max.saturating_add(8) {
                 return;
             }
             self.order.pop_front();
@@ -172,13 +176,14 @@ mod tests {
     fn a_key_is_new_once_then_under_way_then_before() {
         let (marks, now) = (marks(10), Instant::now());
         let one = mark("/a", "k", "1", None);
-        assert_eq!(marks.reserve(&one, now), Seen::New);
-        assert_eq!(marks.reserve(&one, now), Seen::UnderWay);
+        assert_eq!(marks.look(&one, now), Seen::New);
+        marks.reserve(&one, now);
+        assert_eq!(marks.look(&one, now), Seen::UnderWay);
         marks.settle(&one.key, DONE);
-        assert_eq!(marks.reserve(&one, now), Seen::Before(DONE));
-        assert_eq!(marks.reserve(&mark("/a", "k", "2", None), now), Seen::Reused);
-        assert_eq!(marks.reserve(&mark("/a", "k", "1", Some("{}")), now), Seen::Reused);
-        assert_eq!(marks.reserve(&mark("/b", "k", "2", None), now), Seen::New, "another channel");
+        assert_eq!(marks.look(&one, now), Seen::Before(DONE));
+        assert_eq!(marks.look(&mark("/a", "k", "2", None), now), Seen::Reused);
+        assert_eq!(marks.look(&mark("/a", "k", "1", Some("{}")), now), Seen::Reused);
+        assert_eq!(marks.look(&mark("/b", "k", "2", None), now), Seen::New, "another channel");
     }
 
     #[test]
@@ -187,7 +192,7 @@ mod tests {
         let one = mark("/a", "k", "1", None);
         marks.reserve(&one, now);
         marks.release(&one.key);
-        assert_eq!(marks.reserve(&mark("/a", "k", "2", None), now), Seen::New);
+        assert_eq!(marks.look(&mark("/a", "k", "2", None), now), Seen::New);
     }
 
     #[test]
@@ -200,9 +205,10 @@ mod tests {
         }
         assert_eq!(marks.len(), 2);
         assert_eq!((marks.first(&a.key), marks.first(&c.key)), (None, Some(DONE)));
+        assert_eq!(marks.look(&b, start), Seen::Before(DONE), "a look makes no room");
         let later = start + Duration::from_secs(601);
-        assert_eq!(marks.reserve(&c, later), Seen::New);
-        assert_eq!(marks.len(), 1);
+        assert_eq!(marks.look(&c, later), Seen::New);
+        assert_eq!(marks.len(), 0);
     }
 
     #[test]
@@ -215,7 +221,7 @@ mod tests {
         let now_us = 3_600_000_000;
         marks.restore(&[stored("old", now_us - 601_000_000), stored("new", now_us)], now, now_us);
         assert_eq!(marks.len(), 1);
-        let seen = marks.reserve(&mark("/a", "new", "1", None), now);
+        let seen = marks.look(&mark("/a", "new", "1", None), now);
         assert_eq!(seen, Seen::Before(First { durable: true, ..DONE }));
     }
 }

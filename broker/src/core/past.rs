@@ -154,6 +154,11 @@ impl Past {
         self.awaited.push_back(frame);
     }
 
+    /// The lowest position that is not out yet, if any.
+    pub(crate) fn first_awaited(&self) -> Option<i64> {
+        self.awaited.front().map(Frame::position)
+    }
+
     /// The message of this position, which the store has settled. They settle in order.
     pub(crate) fn settled(&mut self, position: i64) -> Option<Frame> {
         while self.awaited.front().is_some_and(|frame| frame.position() < position) {

@@ -4,6 +4,7 @@
 //! and what sessions see are one order. A message of a `sync` channel goes out when the store says
 //! that it is on disk; all others go out at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,24 +187,21 @@ impl Broker {
         publication: &Publication<'_>,
         wakes: &mut Wakes,
     ) -> Result<Publishing, Error> {
-        let limits = self.admit(publication)?;
         let mark = self.mark_of(publication);
+        let limits = self.admit(publication, mark.as_ref())?;
         let mut batch = Batch::default();
-        if let Some(mark) = &mark
-            && let Some(known) = self.repeat(publication, mark, &mut batch)
-        {
-            batch.submit(self.channels.store.as_ref());
-            return known;
-        }
-        let placed = {
+        let outcome = {
             let mut stripe =
                 self.channels.lock(self.channels.stripe_of(publication.channel.as_str()));
-            let placed = self.place(&mut stripe, publication, mark, limits, wakes, &mut batch);
+            let outcome = match self.seen(mark.as_ref()) {
+                Seen::New => self.place(&mut stripe, publication, mark, limits, wakes, &mut batch),
+                seen => self.repeat(publication, mark.as_ref(), seen, &mut batch),
+            };
             batch.submit(self.channels.store.as_ref());
-            placed
+            outcome
         };
         self.channels.relieve();
-        placed
+        outcome
     }
 
     /// Publishes all messages or none: each keeps its own outcome.
@@ -215,33 +213,30 @@ impl Broker {
         publications: &[Publication<'_>],
         wakes: &mut Wakes,
     ) -> Result<Vec<Publishing>, (usize, Error)> {
-        let mut limits = self.options.queue;
-        for (index, publication) in publications.iter().enumerate() {
-            limits = self.admit(publication).map_err(|error| (index, error))?;
-        }
         let marks: Vec<Option<Mark>> =
             publications.iter().map(|publication| self.mark_of(publication)).collect();
-        let reserved = self.reserve_all(&marks)?;
+        let mut limits = self.options.queue;
+        for (index, (publication, mark)) in publications.iter().zip(&marks).enumerate() {
+            let admitted = self.admit(publication, mark.as_ref());
+            limits = admitted.map_err(|error| (index, error))?;
+        }
         let mut batch = Batch::default();
-        let outcomes = {
+        let outcomes: Vec<_> = {
             let mut stripes = self.lock_all(publications);
-            let place =
-                |((publication, mark), seen): ((&Publication<'_>, &Option<Mark>), &Seen)| {
-                    if *seen != Seen::New
-                        && let Some(mark) = mark
-                        && let Some(known) = self.repeat(publication, mark, &mut batch)
-                    {
-                        return known;
-                    }
-                    let at = self.channels.stripe_of(publication.channel.as_str());
-                    let Ok(found) = stripes.binary_search_by_key(&at, |(stripe, _)| *stripe) else {
-                        return Err(Error::Overloaded);
-                    };
-                    let stripe = &mut stripes[found].1;
-                    self.place(stripe, publication, *mark, limits, wakes, &mut batch)
+            self.no_key_is_used_otherwise(&marks)?;
+            let place = |(publication, mark): (&Publication<'_>, &Option<Mark>)| {
+                match self.seen(mark.as_ref()) {
+                    Seen::New => {}
+                    seen => return self.repeat(publication, mark.as_ref(), seen, &mut batch),
+                }
+                let at = self.channels.stripe_of(publication.channel.as_str());
+                let Ok(found) = stripes.binary_search_by_key(&at, |(stripe, _)| *stripe) else {
+                    return Err(Error::Overloaded);
                 };
-            let all = publications.iter().zip(&marks).zip(&reserved);
-            let outcomes: Vec<_> = all.map(place).collect();
+                let stripe = &mut stripes[found].1;
+                self.place(stripe, publication, *mark, limits, wakes, &mut batch)
+            };
+            let outcomes = publications.iter().zip(&marks).map(place).collect();
             batch.submit(self.channels.store.as_ref());
             outcomes
         };
@@ -252,23 +247,23 @@ impl Broker {
         outcomes.into_iter().enumerate().map(refused).collect()
     }
 
-    /// Reserves all keys, or none if one of them was used otherwise.
-    fn reserve_all(&self, marks: &[Option<Mark>]) -> Result<Vec<Seen>, (usize, Error)> {
-        let now = self.clock.now();
-        let mut reserved = Vec::with_capacity(marks.len());
+    /// What is known of a key. Under the lock of its channel's stripe that stays so, since whoever
+    /// publishes with it holds that lock until the message is out, or submitted if it awaits the disk.
+    fn seen(&self, mark: Option<&Mark>) -> Seen {
+        mark.map_or(Seen::New, |mark| self.marks.look(mark, self.clock.now()))
+    }
+
+    /// Whether all keys may be used, each for what it comes with: before any message is placed.
+    fn no_key_is_used_otherwise(&self, marks: &[Option<Mark>]) -> Result<(), (usize, Error)> {
+        let mut prints = HashMap::new();
         for (index, mark) in marks.iter().enumerate() {
-            let seen = mark.as_ref().map_or(Seen::New, |mark| self.marks.reserve(mark, now));
-            if seen == Seen::Reused {
-                for (mark, seen) in marks.iter().zip(&reserved) {
-                    if let (Some(mark), Seen::New) = (mark, seen) {
-                        self.marks.release(&mark.key);
-                    }
-                }
+            let Some(mark) = mark else { continue };
+            let print = prints.entry(mark.key).or_insert(mark.print);
+            if *print != mark.print || self.seen(Some(mark)) == Seen::Reused {
                 return Err((index, Error::KeyReused));
             }
-            reserved.push(seen);
         }
-        Ok(reserved)
+        Ok(())
     }
 
     /// The stripes of all these channels, locked in their order, so that two callers never wait for
@@ -283,8 +278,18 @@ impl Broker {
         stripes.into_iter().map(|stripe| (stripe, self.channels.lock(stripe))).collect()
     }
 
-    /// Whether there is room for a publication, and which bounds hold for queues now.
-    fn admit(&self, publication: &Publication<'_>) -> Result<QueueLimits, Error> {
+    /// Whether there is room for a publication, and which bounds hold for queues now. A repeat whose
+    /// answer is known needs none.
+    fn admit(
+        &self,
+        publication: &Publication<'_>,
+        mark: Option<&Mark>,
+    ) -> Result<QueueLimits, Error> {
+        if let Seen::Before(first) = self.seen(mark)
+            && (first.durable || !publication.durable)
+        {
+            return Ok(self.options.queue);
+        }
         let rule = self.channels.rules.of(publication.channel);
         if let Some(Store { writer, .. }) = self.channels.stored(rule) {
             let awaits = publication.durable || rule.durability == Durability::Sync;
@@ -303,38 +308,34 @@ impl Broker {
         key.map(|key| mark(channel.as_str(), key, data, ext))
     }
 
-    /// The answer to a publication whose key is known; `None` if it is new, and reserved now.
+    /// The answer to a publication whose key is known.
     fn repeat(
         &self,
         publication: &Publication<'_>,
-        mark: &Mark,
+        mark: Option<&Mark>,
+        seen: Seen,
         batch: &mut Batch,
-    ) -> Option<Result<Publishing, Error>> {
-        let known = match self.marks.reserve(mark, self.clock.now()) {
-            Seen::New => return None,
-            Seen::Reused => return Some(Err(Error::KeyReused)),
-            Seen::Before(first) => Some(first),
-            Seen::UnderWay => None,
+    ) -> Result<Publishing, Error> {
+        let Some(mark) = mark.filter(|_| seen != Seen::Reused) else {
+            return Err(Error::KeyReused);
         };
         self.stats.repeats.inc();
-        let published = |First { position, subscribers, durable }| Published {
-            position,
-            subscribers,
-            durable,
-            repeat: true,
-        };
         let stored = self.channels.stored(self.channels.rules.of(publication.channel));
-        let outcome = match known {
-            Some(first) if publication.durable && !first.durable && stored.is_some() => {
-                Awaited::Known(Published { durable: true, ..published(first) })
+        let outcome = match seen {
+            Seen::Before(First { position, subscribers, durable }) => {
+                let published = Published { position, subscribers, durable, repeat: true };
+                if durable || !publication.durable || stored.is_none() {
+                    return Ok(Publishing::Done(published));
+                }
+                Awaited::Known(Published { durable: true, ..published })
             }
-            Some(first) => return Some(Ok(Publishing::Done(published(first)))),
-            None => Awaited::First(mark.key),
+            // The first awaits the disk.
+            _ => Awaited::First(mark.key),
         };
         // The store settles it after everything before it, the first publication included.
         let (answer, settled) = oneshot::channel();
         batch.confirm.push(Waiter { answer, outcome });
-        Some(Ok(Publishing::Pending(Pending(settled))))
+        Ok(Publishing::Pending(Pending(settled)))
     }
 
     /// Numbers a message and hands it to the store and to its subscribers, or keeps it until it is
@@ -352,11 +353,11 @@ impl Broker {
         let now = self.clock.now();
         let wall_us = self.clock.wall_us();
         let Some(position) = self.positions.next(now, wall_us) else {
-            if let Some(mark) = mark {
-                self.marks.release(&mark.key);
-            }
             return Err(Error::StoreUnavailable);
         };
+        if let Some(mark) = &mark {
+            self.marks.reserve(mark, now);
+        }
         let rule = match stripe.pasts.get(channel.as_str()) {
             Some(past) => Arc::clone(&past.rule),
             None => Arc::clone(self.channels.rules.of(channel)),
@@ -438,9 +439,12 @@ impl Broker {
         let mut subscribers = 0;
         self.subscriptions.for_each_member(channel, |session| {
             if !rule.broadcast_to_publisher && from == Some(session.key) {
+                if let Some(behind) = &mut session.state.lock().behind {
+                    behind.spare(frame, rule);
+                }
                 return;
             }
-            let queued = session.state.lock().enqueue(frame.clone(), limits, lazy_until);
+            let queued = session.state.lock().enqueue(frame.clone(), rule, limits, lazy_until);
             subscribers += u32::from(queued.taken);
             if let Some(hold) = queued.wake {
                 wakes.push(hold);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use weft_persistence::BacklogError;
 use weft_protocol::{ChannelLimits, ChannelName, Error, Gap, Pattern, Replay, Start};
 
-use super::behind::Cursor;
+use super::behind::{Cursor, Opening};
 use super::broker::Broker;
 use super::channels::Reading;
 use super::frame::Frame;
@@ -27,7 +27,7 @@ const PATTERN_SLACK: i64 = 2_000_000;
 pub(crate) const CHANNELS_MAX: usize = 10_000;
 /// Most messages that are read at once.
 const PAGE_MESSAGES: usize = 1_000;
-/// Most channels of one subscription whose gaps are told by name.
+/// Most channels of patterns whose gaps are told by name.
 const GAPS_MAX: usize = 64;
 
 const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
@@ -36,23 +36,30 @@ const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::M
 #[derive(Debug, Default)]
 pub(crate) struct Beginning {
     cursors: Vec<(Arc<str>, Cursor)>,
-    /// The channels that were known.
+    /// The channels of its patterns that are known, or that the client named.
     names: BTreeSet<Arc<str>>,
-    pub(crate) gaps: Vec<Gap>,
+    gaps: Vec<Gap>,
+    /// Names that get live messages only, although the past was asked for: up to the moment at which
+    /// those begin, all of it may be missing.
+    live_only: Vec<(Arc<str>, i64)>,
+    /// Patterns whose channels need not all be known any more, with where they start.
+    unknown: Vec<(Arc<str>, i64)>,
 }
 
 impl Broker {
     /// Where a session's new subscriptions start, before it joins them. For patterns: see
-    /// [`Broker::open`].
+    /// [`Broker::opening`].
     ///
     /// # Errors
-    /// 413 if a pattern means too many channels to replay at once; 503 if the store cannot be read.
+    /// 413 if it would read too many channels at once; 503 if the store cannot be read.
     pub(crate) fn begin(
         &self,
+        session: &SessionHandle,
         new: &[Arc<str>],
         replay: Option<&Replay<'_>>,
     ) -> Result<Beginning, Error> {
         let mut beginning = Beginning::default();
+        let read = session.state.lock().behind.as_ref().map_or(0, |behind| behind.len());
         for text in new {
             let Ok(pattern) = Pattern::parse(text, &ANY) else { continue };
             let start = replay.and_then(|replay| replay.start(text));
@@ -61,7 +68,7 @@ impl Broker {
                 Err(_) => self.start_pattern(pattern, start, replay, &mut beginning),
             }
             .map_err(|_| Error::StoreUnavailable)?;
-            if beginning.cursors.len() > CHANNELS_MAX {
+            if read + beginning.cursors.len() > CHANNELS_MAX {
                 return Err(Error::ReplayTooWide);
             }
         }
@@ -76,18 +83,22 @@ impl Broker {
         beginning: &mut Beginning,
     ) -> Result<(), BacklogError> {
         let rule = self.channels.rules.of(channel);
-        match start {
-            Some(Start::All) if rule.replay => {
+        let from_the_past = match start {
+            Some(Start::All) if rule.replays() => {
                 self.stats.replays.inc("complete");
                 let told = self.past_floor(channel)?;
                 beginning.push(channel, Cursor { after: 0, told });
-                return Ok(());
+                true
             }
-            Some(Start::After(after)) => return self.start_after(channel, rule, after, beginning),
-            Some(Start::All) => self.stats.replays.inc("off"),
-            Some(Start::New) | None => {}
-        }
-        if rule.retain_last
+            Some(Start::All) => {
+                self.stats.replays.inc("off");
+                false
+            }
+            Some(Start::After(after)) => self.start_after(channel, rule, after, beginning)?,
+            Some(Start::New) | None => false,
+        };
+        if !from_the_past
+            && rule.retain_last
             && let Some(head) = self.channels.head(channel)?
         {
             beginning.push(channel, Cursor { after: head - 1, told: i64::MAX });
@@ -95,32 +106,36 @@ impl Broker {
         Ok(())
     }
 
+    /// Whether it starts in the past.
     fn start_after(
         &self,
         channel: ChannelName<'_>,
         rule: &Rule,
         after: i64,
         beginning: &mut Beginning,
-    ) -> Result<(), BacklogError> {
+    ) -> Result<bool, BacklogError> {
         if after < FIRST {
             // It was never a position of ours, so all there was may be missing.
             self.stats.replays.inc("unknown");
-            beginning.gap(channel.as_str(), after, self.positions.last());
-        } else if rule.replay {
-            let floor = self.past_floor(channel)?;
-            self.stats.replays.inc(if after < floor { "gap" } else { "complete" });
-            if after < floor {
-                beginning.gap(channel.as_str(), after, floor);
-            }
-            beginning.push(channel, Cursor { after, told: floor.max(after) });
-        } else {
-            self.stats.replays.inc("off");
-            let head = self.channels.head(channel)?.unwrap_or(0).max(self.past_floor(channel)?);
-            if after < head {
-                beginning.gap(channel.as_str(), after, head);
-            }
+            beginning.live_only.push((Arc::from(channel.as_str()), after));
+            return Ok(false);
         }
-        Ok(())
+        let floor = self.past_floor(channel)?;
+        if !rule.replays() {
+            self.stats.replays.inc("off");
+            let head = self.channels.head(channel)?.unwrap_or(0).max(floor);
+            if after < head {
+                beginning.live_only.push((Arc::from(channel.as_str()), after));
+            }
+            return Ok(false);
+        }
+        self.stats.replays.inc(if after < floor { "gap" } else { "complete" });
+        if after < floor {
+            beginning.gap(channel.as_str(), after, floor);
+        }
+        let after = self.channels.seen_at_most(channel, after, self.positions.last());
+        beginning.push(channel, Cursor { after, told: floor.max(after) });
+        Ok(true)
     }
 
     /// The starts of the channels that a pattern means: those that the client named, and, if the
@@ -136,30 +151,26 @@ impl Broker {
         let all = matches!(start, Some(Start::All | Start::After(FIRST..)));
         if let Some(Start::After(after @ ..FIRST)) = start {
             self.stats.replays.inc("unknown");
-            beginning.gap(pattern.as_str(), after, self.positions.last());
+            beginning.live_only.push((Arc::from(pattern.as_str()), after));
         } else if let Some(Start::After(after)) = start {
-            let after = after - PATTERN_SLACK;
-            let floor = self.floor_of_unknown(pattern)?;
-            if after < floor {
-                beginning.gap(pattern.as_str(), after, floor);
-            }
+            beginning.unknown.push((Arc::from(pattern.as_str()), after - PATTERN_SLACK));
         }
         let mut names = BTreeSet::new();
-        if all || self.channels.rules.any_retains_last() {
+        if all || self.channels.rules.retain_last(pattern) {
             names = self.channels.matching(pattern)?;
             beginning.names.extend(names.iter().cloned());
         }
-        let named: Vec<(&str, Start)> = replay
-            .into_iter()
-            .flat_map(Replay::starts)
-            .filter(|(name, _)| {
-                ChannelName::parse(name, &ANY).is_ok_and(|channel| pattern.matches(channel))
-            })
-            .collect();
-        for &(name, start) in &named {
-            if let Ok(channel) = ChannelName::parse(name, &ANY) {
-                names.remove(name);
-                self.start(channel, Some(start), beginning)?;
+        let prefix = pattern.as_str().trim_end_matches('*');
+        for (name, start) in replay.into_iter().flat_map(|replay| replay.below(prefix)) {
+            let channel = ChannelName::parse(name, &ANY);
+            let Some(channel) = channel.ok().filter(|channel| pattern.matches(*channel)) else {
+                continue;
+            };
+            names.remove(name);
+            beginning.names.insert(Arc::from(name));
+            self.start(channel, Some(start), beginning)?;
+            if beginning.cursors.len() > CHANNELS_MAX {
+                return Ok(());
             }
         }
         for name in &names {
@@ -169,31 +180,40 @@ impl Broker {
                 break;
             }
         }
-        if beginning.gaps.len() > GAPS_MAX {
-            beginning.merge_gaps();
-        }
         Ok(())
     }
 
-    /// Where the channels of a pattern start that nobody has heard of yet: until all are known, a
-    /// live message of one of them starts it there.
-    pub(crate) fn opening(&self, pattern: &str, replay: Option<&Replay<'_>>) -> Option<Cursor> {
-        if !Pattern::parse(pattern, &ANY).is_ok_and(Pattern::is_wild) {
-            return None;
-        }
-        let last = self.positions.last();
-        match replay.and_then(|replay| replay.start(pattern)) {
-            Some(Start::All) => Some(Cursor { after: 0, told: last }),
-            Some(Start::After(after @ FIRST..)) => {
-                let after = after - PATTERN_SLACK;
-                Some(Cursor { after, told: last.max(after) })
-            }
+    /// Where the channels of the new patterns start that nobody has heard of yet: until all are
+    /// known, a live message of one of them starts it there. `last` is the last position given out
+    /// before the patterns were looked up.
+    pub(crate) fn opening(
+        &self,
+        new: &[Arc<str>],
+        replay: Option<&Replay<'_>>,
+        beginning: &Beginning,
+        last: i64,
+    ) -> Option<Opening> {
+        let mut patterns = Vec::new();
+        for text in new {
+            let pattern = Pattern::parse(text, &ANY).ok().filter(|pattern| pattern.is_wild());
+            let Some(pattern) = pattern else { continue };
+            let cursor = match replay.and_then(|replay| replay.start(text)) {
+                Some(Start::All) => Some(Cursor { after: 0, told: last }),
+                Some(Start::After(after @ FIRST..)) => {
+                    let after = (after - PATTERN_SLACK).min(last);
+                    // It may have been known, and gone, since what is missing was looked up.
+                    Some(Cursor { after, told: after })
+                }
+                _ => None,
+            };
             // A last message that is published just now goes to this subscriber, too.
-            _ if self.channels.rules.any_retains_last() => {
-                Some(Cursor { after: last, told: i64::MAX })
+            if cursor.is_some() || self.channels.rules.retain_last(pattern) {
+                patterns.push((Arc::clone(text), cursor));
             }
-            _ => None,
         }
+        let retained = Cursor { after: last, told: i64::MAX };
+        let known = || beginning.names.clone();
+        (!patterns.is_empty()).then(|| Opening { patterns, retained, known: known() })
     }
 
     /// Sets the cursors of a subscription that is about to be joined.
@@ -201,42 +221,45 @@ impl Broker {
         &self,
         session: &SessionHandle,
         beginning: &Beginning,
-        openings: &[(Arc<str>, Cursor)],
+        opening: Option<Opening>,
         with_replay: bool,
     ) {
         let mut state = session.state.lock();
         state.with_replay |= with_replay;
-        if state.ended.is_some() || (beginning.cursors.is_empty() && openings.is_empty()) {
+        if state.ended.is_some() || (beginning.cursors.is_empty() && opening.is_none()) {
             return;
         }
         let behind = state.behind.get_or_insert_default();
         for (channel, cursor) in &beginning.cursors {
             behind.start(channel, *cursor);
         }
-        for (pattern, cursor) in openings {
-            behind.open(pattern, *cursor);
+        if let Some(opening) = opening {
+            behind.open(opening);
         }
     }
 
     /// The session has joined: channels that came up since its cursors were set start now, too.
-    pub(crate) fn opened(
-        &self,
-        session: &SessionHandle,
-        beginning: &Beginning,
-        openings: &[(Arc<str>, Cursor)],
-    ) {
-        for (text, cursor) in openings {
+    pub(crate) fn opened(&self, session: &SessionHandle) {
+        let patterns = {
+            let state = session.state.lock();
+            let patterns = state.behind.as_ref().map(|behind| behind.patterns());
+            patterns.unwrap_or_default()
+        };
+        let mut names = BTreeSet::new();
+        for text in &patterns {
             let Ok(pattern) = Pattern::parse(text, &ANY) else { continue };
-            let names = self.channels.matching(pattern).unwrap_or_default();
-            let mut state = session.state.lock();
-            let Some(behind) = &mut state.behind else { continue };
-            for name in names.difference(&beginning.names) {
-                behind.start(name, *cursor);
-            }
-            behind.opened(text);
-            if behind.is_done() {
-                state.behind = None;
-            }
+            // What cannot be looked up now was looked up a moment ago, but for the newest.
+            names.append(&mut self.channels.matching(pattern).unwrap_or_default());
+        }
+        let mut state = session.state.lock();
+        let Some(behind) = &mut state.behind else { return };
+        for name in &names {
+            let Ok(channel) = ChannelName::parse(name, &ANY) else { continue };
+            behind.found(name, self.channels.rules.of(channel));
+        }
+        behind.opened();
+        if behind.is_done() {
+            state.behind = None;
         }
     }
 
@@ -249,20 +272,43 @@ impl Broker {
         Ok(self.positions.last())
     }
 
-    /// The floor of the channels of a pattern that are not known any more. A pattern may mean
-    /// channels of several rules, so the highest floor holds.
-    fn floor_of_unknown(&self, pattern: Pattern<'_>) -> Result<i64, BacklogError> {
-        let mut highest = 0;
-        for rule in self.channels.rules.touched_by(pattern) {
-            highest = highest.max(self.channels.floor_of_unknown(rule)?);
+    /// What a new subscription is told to be missing, once live messages come and all channels of its
+    /// patterns that are known have their cursors: whatever left before that is below a floor by
+    /// now. More gaps than the client asked for by name are told as one.
+    pub(crate) fn tell(&self, mut beginning: Beginning, asked: usize) -> Vec<Gap> {
+        let last = self.positions.last();
+        for (text, after) in std::mem::take(&mut beginning.unknown) {
+            let Ok(pattern) = Pattern::parse(&text, &ANY) else { continue };
+            // By rule, since rules keep more or less.
+            for (text, rule) in self.channels.rules.touched_by(pattern) {
+                let floor =
+                    if rule.keeps() { self.channels.floor_of_unknown(rule) } else { Ok(last) };
+                let floor = floor.unwrap_or(last);
+                if after < floor {
+                    beginning.gap(text, after, floor);
+                }
+            }
         }
-        Ok(highest)
+        for (channel, from) in std::mem::take(&mut beginning.live_only) {
+            beginning.gap(&channel, from, last.max(from));
+        }
+        let gaps = beginning.gaps;
+        if gaps.len() <= GAPS_MAX.max(asked) {
+            return gaps;
+        }
+        let from = gaps.iter().map(|gap| gap.from).min().unwrap_or(0);
+        let to = gaps.iter().map(|gap| gap.to).max().unwrap_or(0);
+        vec![Gap { channel: Arc::from("/**"), from, to }]
     }
 
     /// Reads on from the past what a session has yet to read, as much as one response takes.
     pub(crate) fn catch_up(&self, session: &SessionHandle) {
         let limits = self.options.queue;
         loop {
+            // When memory is short, a session reads on more slowly, so that publishers are not refused
+            // for its sake.
+            let share = self.fair_share().map_or(usize::MAX, |share| share / 4);
+            let most = share.min(self.options.response_bytes);
             let (name, cursor, page) = {
                 let state = session.state.lock();
                 let Some((name, cursor)) = state.behind.as_ref().and_then(|behind| behind.next())
@@ -271,8 +317,8 @@ impl Broker {
                 };
                 let waiting = state.queue.waiting_bytes();
                 let free = limits.messages.saturating_sub(state.queue.len());
-                let bytes = self.options.response_bytes.saturating_sub(waiting);
-                if bytes == 0 || free == 0 {
+                let bytes = most.saturating_sub(waiting);
+                if (bytes == 0 && waiting > 0) || free == 0 {
                     return;
                 }
                 (name, cursor, Page { messages: free.min(PAGE_MESSAGES), bytes })
@@ -290,6 +336,7 @@ impl Broker {
                 let Some(behind) = state.behind.as_mut().filter(|_| state.ended.is_none()) else {
                     return false;
                 };
+                let spared = behind.spared();
                 let Some(place) = behind.unmoved(&name, cursor) else { return true };
                 let from = place.after.max(place.told);
                 if slice.floor > from {
@@ -304,16 +351,20 @@ impl Broker {
                         state.queue.note_gap(&Gap { channel, from, to });
                     }
                 }
-                let mut all = true;
+                let mut read = 0;
                 for frame in &slice.frames {
-                    if !state.queue.push_past(frame, limits) {
-                        all = false;
-                        break;
+                    if !spared.contains(&frame.position()) {
+                        if !state.queue.push_past(frame, limits) {
+                            break;
+                        }
+                        state.lazy_until = None;
                     }
-                    state.lazy_until = None;
                     place.after = frame.position();
+                    read += 1;
                 }
-                self.stats.replayed.inc_by(slice.frames.len() as u64);
+                let all = read == slice.frames.len();
+                self.stats.replayed.inc_by(read as u64);
+                behind.has_read(&name);
                 if all && slice.end {
                     behind.finish(&name);
                     if behind.is_done() {
@@ -355,14 +406,6 @@ impl Beginning {
     }
 
     fn gap(&mut self, channel: &str, from: i64, to: i64) {
-        self.gaps.push(Gap { channel: Arc::from(channel), from, to: to.max(from) });
-    }
-
-    /// Tells all gaps as one.
-    fn merge_gaps(&mut self) {
-        let from = self.gaps.iter().map(|gap| gap.from).min().unwrap_or(0);
-        let to = self.gaps.iter().map(|gap| gap.to).max().unwrap_or(0);
-        self.gaps.clear();
-        self.gap("/**", from, to);
+        self.gaps.push(Gap { channel: Arc::from(channel), from, to });
     }
 }

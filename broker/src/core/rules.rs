@@ -42,6 +42,12 @@ impl Rule {
     pub fn keeps(&self) -> bool {
         self.keep.messages > 0
     }
+
+    /// Whether a subscriber may read its past.
+    #[must_use]
+    pub fn replays(&self) -> bool {
+        self.replay && self.keeps()
+    }
 }
 
 impl Default for Rule {
@@ -93,29 +99,36 @@ impl Rules {
         found.map_or(&self.fallback, |(_, rule)| rule)
     }
 
-    /// The rules that may hold for a channel that a pattern means.
-    pub fn touched_by(&self, pattern: Pattern<'_>) -> impl Iterator<Item = &Rule> {
+    /// The rules that may hold for a channel that a pattern means, each with the narrower of the two
+    /// patterns: what it holds for there.
+    pub fn touched_by<'r>(
+        &'r self,
+        pattern: Pattern<'r>,
+    ) -> impl Iterator<Item = (&'r str, &'r Rule)> {
         let wanted = pattern.as_str().trim_end_matches('*');
         let mut covered = false;
         let mut found = Vec::new();
         for (text, rule) in &self.list {
             let own = text.trim_end_matches('*');
-            if own.starts_with(wanted) || (text.ends_with('*') && wanted.starts_with(own)) {
-                found.push(&**rule);
+            let as_deep = own.len() > wanted.len() || !text.ends_with("/**");
+            if own.starts_with(wanted) && as_deep {
+                found.push((&**text, &**rule));
+            } else if own.starts_with(wanted) || (text.ends_with('*') && wanted.starts_with(own)) {
+                found.push((pattern.as_str(), &**rule));
             }
             if text.ends_with("/**") && wanted.starts_with(own) {
                 covered = true;
                 break;
             }
         }
-        found.extend((!covered).then_some(&*self.fallback));
+        found.extend((!covered).then_some((pattern.as_str(), &*self.fallback)));
         found.into_iter()
     }
 
-    /// Whether any channel's last message goes to new subscribers.
+    /// Whether the last message of any channel that a pattern means goes to new subscribers.
     #[must_use]
-    pub fn any_retains_last(&self) -> bool {
-        self.fallback.retain_last || self.list.iter().any(|(_, rule)| rule.retain_last)
+    pub fn retain_last(&self, pattern: Pattern<'_>) -> bool {
+        self.touched_by(pattern).any(|(_, rule)| rule.retain_last)
     }
 }
 
@@ -156,15 +169,20 @@ mod tests {
             |messages| Rule { keep: Retention { messages, ..Retention::ALL }, ..Rule::default() };
         let rules = [("/a/**", 1), ("/b/c/*", 2), ("/b/**", 3), ("/x", 4)];
         let rules = Rules::new(rules.map(|(text, n)| (text.to_owned(), rule(n))), rule(9));
-        let touched = |text| -> Vec<u64> {
+        let touched = |text| -> Vec<(String, u64)> {
             let pattern = Pattern::parse(text, &ChannelLimits::default()).expect("a pattern");
-            rules.touched_by(pattern).map(|rule| rule.keep.messages).collect()
+            let touched = rules.touched_by(pattern);
+            touched.map(|(text, rule)| (text.to_owned(), rule.keep.messages)).collect()
         };
-        assert_eq!(touched("/a/*"), [1]);
-        assert_eq!(touched("/b/*"), [2, 3]);
-        assert_eq!(touched("/b/d/**"), [3]);
-        assert_eq!(touched("/**"), [1, 2, 3, 4, 9]);
-        assert_eq!(touched("/y/*"), [9]);
+        let list = |list: &[(&str, u64)]| -> Vec<(String, u64)> {
+            list.iter().map(|&(text, n)| (text.to_owned(), n)).collect()
+        };
+        assert_eq!(touched("/a/*"), list(&[("/a/*", 1)]));
+        assert_eq!(touched("/b/*"), list(&[("/b/c/*", 2), ("/b/*", 3)]));
+        assert_eq!(touched("/b/d/**"), list(&[("/b/d/**", 3)]));
+        let all = [("/a/**", 1), ("/b/c/*", 2), ("/b/**", 3), ("/x", 4), ("/**", 9)];
+        assert_eq!(touched("/**"), list(&all));
+        assert_eq!(touched("/y/*"), list(&[("/y/*", 9)]));
     }
 
     #[test]
@@ -173,7 +191,8 @@ mod tests {
         let last = Rule { keep: none, retain_last: true, ..Rule::default() };
         let rules = Rules::new([("/a".into(), last)], Rule { keep: none, ..Rule::default() });
         assert_eq!(rules.of(name("/a")).keep.messages, 1);
-        assert!(rules.any_retains_last());
+        let pattern = |text| Pattern::parse(text, &ChannelLimits::default()).expect("a pattern");
+        assert!(rules.retain_last(pattern("/*")) && !rules.retain_last(pattern("/b/*")));
         assert_eq!(rules.of(name("/b")).durability, Durability::Memory);
     }
 }

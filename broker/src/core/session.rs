@@ -16,6 +16,7 @@ use super::held::{Hold, Release};
 use super::id::{BrowserId, SessionId};
 use super::options::QueueLimits;
 use super::queue::{Batch, Queue};
+use super::rules::Rule;
 
 /// A session as the registry, the subscriptions and transports share it.
 pub struct SessionHandle {
@@ -141,6 +142,8 @@ pub struct Session {
     /// The latest moment at which a connect arrived or was answered: whatever arrived before that is
     /// out of date, and says nothing about receipt.
     latest: Instant,
+    /// How many subscriptions it has: for gauges, which must not wait for those.
+    pub(crate) subscriptions: usize,
     /// What it reads from the past, if anything.
     pub(crate) behind: Option<Box<Behind>>,
     /// Whether its events carry their positions (decisions 5).
@@ -176,6 +179,7 @@ impl Session {
             advice: AdviceDebt::None,
             reply_no: 0,
             latest: now,
+            subscriptions: 0,
             behind: None,
             with_replay: false,
             lazy_until: None,
@@ -293,13 +297,14 @@ impl Session {
     pub(crate) fn enqueue(
         &mut self,
         frame: Frame,
+        rule: &Rule,
         limits: QueueLimits,
         lazy_until: Option<Instant>,
     ) -> Enqueued {
         if self.ended.is_some() {
             return Enqueued::default();
         }
-        if self.behind.as_mut().is_some_and(|behind| behind.holds_back(&frame)) {
+        if self.behind.as_mut().is_some_and(|behind| behind.holds_back(&frame, rule)) {
             return Enqueued { taken: true, wake: self.wake(), dropped: 0 };
         }
         let first = lazy_until.filter(|_| !self.queue.has_news());
@@ -361,7 +366,7 @@ mod tests {
         let mut next = |session: &mut Session| {
             position += 1;
             let limits = QueueLimits { messages: 100, bytes: 1 << 20 };
-            session.enqueue(frame("/a", position), limits, None);
+            session.enqueue(frame("/a", position), &Rule::default(), limits, None);
         };
         connects
             .iter()
@@ -429,15 +434,15 @@ mod tests {
         let limits = QueueLimits { messages: 100, bytes: 1 << 20 };
         let at = |ms| now + Duration::from_millis(ms);
         let mut session = session();
-        session.enqueue(frame("/a", 1), limits, Some(at(500)));
-        session.enqueue(frame("/a", 2), limits, Some(at(900)));
+        session.enqueue(frame("/a", 1), &Rule::default(), limits, Some(at(500)));
+        session.enqueue(frame("/a", 2), &Rule::default(), limits, Some(at(900)));
         assert!(!session.has_news(at(499)) && session.has_news(at(500)), "the first one's time");
-        session.enqueue(frame("/b", 3), limits, None);
+        session.enqueue(frame("/b", 3), &Rule::default(), limits, None);
         assert!(session.has_news(now), "company came");
-        session.enqueue(frame("/a", 4), limits, Some(at(900)));
+        session.enqueue(frame("/a", 4), &Rule::default(), limits, Some(at(900)));
         assert!(session.has_news(now), "and is not made to wait");
         assert_eq!(session.answer(now, None, 1 << 20).frames.len(), 4);
-        session.enqueue(frame("/a", 5), limits, Some(at(900)));
+        session.enqueue(frame("/a", 5), &Rule::default(), limits, Some(at(900)));
         assert!(!session.has_news(at(899)) && session.has_news(at(900)));
     }
 
@@ -449,7 +454,8 @@ mod tests {
         let hold = Hold::new(now + Duration::from_secs(30));
         session.hold = Some(Arc::clone(&hold));
         let until = now + Duration::from_secs(2);
-        let mut wakes = |until| session.enqueue(frame("/a", 1), limits, until).wake.is_some();
+        let mut wakes =
+            |until| session.enqueue(frame("/a", 1), &Rule::default(), limits, until).wake.is_some();
         assert!(wakes(Some(until)));
         hold.sleep_on();
         assert!(!wakes(Some(until + Duration::from_secs(1))));

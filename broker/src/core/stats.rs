@@ -43,8 +43,57 @@ pub struct Stats {
     pub replays: ReplayStats,
     /// Publications recognised by their key and not published again.
     pub repeats: IntCounter,
+    /// Publications that were refused, over Bayeux and plain HTTP.
+    pub refused: RefusedStats,
     /// What the store's writer does.
     pub store: StoreStats,
+}
+
+/// Refused publications, by cause.
+#[derive(Debug, Clone)]
+pub struct RefusedStats {
+    /// A method that does not publish.
+    pub method: IntCounter,
+    /// A foreign `Origin`, or a `Host` that is not ours.
+    pub origin: IntCounter,
+    by_status: Vec<(u16, IntCounter)>,
+}
+
+impl RefusedStats {
+    /// What a status means; the first stands for all others, too.
+    const CAUSES: [(u16, &'static str); 10] = [
+        (400, "unreadable"),
+        (402, "session"),
+        (403, "denied"),
+        (404, "off"),
+        (405, "channel"),
+        (408, "slow"),
+        (413, "too_large"),
+        (422, "invalid"),
+        (429, "rate"),
+        (503, "unavailable"),
+    ];
+
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let help = "Publications refused, by cause.";
+        let refused =
+            IntCounterVec::new(Opts::new("weft_publish_refused_total", help), &["cause"])?;
+        registry.register(Box::new(refused.clone()))?;
+        let counter = |cause| refused.with_label_values(&[cause]);
+        Ok(Self {
+            method: counter("method"),
+            origin: counter("origin"),
+            by_status: Self::CAUSES.map(|(status, cause)| (status, counter(cause))).into(),
+        })
+    }
+
+    /// Counts a refusal with this HTTP status.
+    pub fn inc(&self, status: u16) {
+        let known = self.by_status.iter().find(|(known, _)| *known == status);
+        if let Some((_, counter)) = known.or_else(|| self.by_status.first()) {
+            counter.inc();
+        }
+    }
 }
 
 /// Replays asked for, a channel each, by what came of it.
@@ -206,6 +255,7 @@ impl Stats {
                 off: replays.with_label_values(&["off"]),
             },
             repeats: counter("weft_publish_repeats_total", "Publications known by their key.")?,
+            refused: RefusedStats::register(registry)?,
             store: StoreStats::register(registry)?,
         })
     }

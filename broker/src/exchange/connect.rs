@@ -160,7 +160,11 @@ pub(super) fn frames_len(frames: &[Frame]) -> usize {
 /// Writes events, with their positions for those who asked for replay.
 pub(super) fn push_frames(array: &mut Array, frames: &[Frame], with_replay: bool) {
     for frame in frames {
-        array.push_text(if with_replay { frame.text_with_replay() } else { frame.text() });
+        if with_replay {
+            array.push_with_replay(frame.text(), frame.replay_form(), frame.position());
+        } else {
+            array.push_text(frame.text());
+        }
     }
 }
 

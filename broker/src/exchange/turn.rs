@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use weft_protocol::{
     Array, ChannelLimits, ChannelName, ClientAdvice, ConnectionType, Error, Message, RawValue,
-    Receipt, Reconnect, Replay, Reply, ReplyExt, Request, publish_key, publisher_ext,
+    Receipt, Reconnect, Replay, Reply, ReplyExt, Request, publish_key, publish_status,
+    publisher_ext,
 };
 
 use super::connect::{
@@ -64,7 +65,12 @@ impl<'x, 'm> Turn<'x, 'm> {
             Err(error) if message.is_to("/meta/connect") => {
                 return self.refuse_connect(message, error.clone());
             }
-            Err(error) => return self.reply(message, Err(error.clone())),
+            Err(error) => {
+                if is_to_subscribers(message) {
+                    self.count_refused(error);
+                }
+                return self.reply(message, Err(error.clone()));
+            }
         };
         let session = match self.speaker_of(message) {
             Ok(session) => session,
@@ -140,10 +146,10 @@ impl<'x, 'm> Turn<'x, 'm> {
     ) {
         let any = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
         let Ok(channel) = ChannelName::parse(channel, &any) else {
-            return self.reply(message, Err(Error::ChannelInvalid));
+            return self.refuse_publication(message, Error::ChannelInvalid);
         };
         let Ok(key) = message.ext.map_or(Ok(None), publish_key) else {
-            return self.reply(message, Err(Error::KeyInvalid));
+            return self.refuse_publication(message, Error::KeyInvalid);
         };
         let ext = message.ext.and_then(|ext| publisher_ext(ext, None));
         let publication = Publication {
@@ -162,8 +168,17 @@ impl<'x, 'm> Turn<'x, 'm> {
                 self.pending.push((self.replies.len(), key.is_some(), pending));
                 self.reply(message, Ok(()));
             }
-            Err(error) => self.reply(message, Err(error)),
+            Err(error) => self.refuse_publication(message, error),
         }
+    }
+
+    fn refuse_publication(&mut self, message: &'m Message<'m>, error: Error) {
+        self.count_refused(&error);
+        self.reply(message, Err(error));
+    }
+
+    fn count_refused(&self, error: &Error) {
+        self.broker.stats.refused.inc(publish_status(error));
     }
 
     /// Waits for the publications that are not accepted before they are on disk. What the request
@@ -178,7 +193,10 @@ impl<'x, 'm> Turn<'x, 'm> {
             let Some(reply) = self.replies.get_mut(place) else { continue };
             match outcome {
                 Ok(published) => reply.ext = receipt(published, has_key),
-                Err(error) => reply.outcome = Err(error),
+                Err(error) => {
+                    self.broker.stats.refused.inc(publish_status(&error));
+                    reply.outcome = Err(error);
+                }
             }
         }
     }
@@ -210,6 +228,9 @@ impl<'x, 'm> Turn<'x, 'm> {
         if message.is_to("/meta/connect") {
             self.shunned = stranger.exists && self.caller.browser.is_none();
             return self.refuse_connect(message, Error::SessionUnknown);
+        }
+        if is_to_subscribers(message) {
+            self.count_refused(&Error::SessionUnknown);
         }
         self.reply(message, Err(Error::SessionUnknown));
         if let Some(reply) = self.replies.last_mut().filter(|_| !stranger.exists) {
@@ -293,6 +314,13 @@ impl<'x, 'm> Turn<'x, 'm> {
             (Err(error), _) => broker.refuse_connect(error.clone(), self.shunned),
         }
     }
+}
+
+/// Whether it is a publication, be it right or wrong.
+fn is_to_subscribers(message: &Message<'_>) -> bool {
+    message.channel.is_some_and(|channel| {
+        !["\"/meta/", "\"/service/"].iter().any(|start| channel.get().starts_with(start))
+    })
 }
 
 /// What a publisher is told: nothing, unless it gave a key.

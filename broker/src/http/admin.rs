@@ -64,7 +64,7 @@ impl Admin {
             queued: gauge("weft_queue_messages", "Messages queued for sessions.")?,
             queued_bytes: gauge("weft_queue_bytes", "Their bytes, counted once per session.")?,
             frame_bytes: gauge("weft_frame_bytes", "Bytes of messages in memory, counted once.")?,
-            body_bytes: gauge("weft_body_bytes", "Bytes set aside for large bodies under way.")?,
+            body_bytes: gauge("weft_body_bytes", "Bytes set aside for bodies under way.")?,
             subscriptions: gauge("weft_subscriptions", "Subscriptions that stand.")?,
             past_channels: gauge("weft_past_channels", "Channels with messages in memory.")?,
             past_bytes: gauge("weft_past_bytes", "What the past in memory costs, in bytes.")?,

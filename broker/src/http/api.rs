@@ -5,13 +5,13 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
-use prometheus::{IntCounterVec, Opts, Registry};
 use weft_protocol::{ChannelName, DecodeLimits, Error, publish_channel, publish_status};
 
 use super::bayeux::Endpoint;
+use super::body::BodyFailure;
 use super::headers;
 use super::origins::Verdict;
 use crate::core::broker::Broker;
@@ -30,46 +30,6 @@ pub struct Api {
     pub publish: bool,
     /// Whether history is served.
     pub history: bool,
-    /// What is counted.
-    pub stats: ApiStats,
-}
-
-/// Refused publications, by cause.
-#[derive(Debug, Clone)]
-pub struct ApiStats(IntCounterVec);
-
-impl ApiStats {
-    /// Makes the counter and registers it.
-    ///
-    /// # Errors
-    /// When the name is taken.
-    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let help = "Publications refused over HTTP, by cause.";
-        let refused =
-            IntCounterVec::new(Opts::new("weft_publish_refused_total", help), &["cause"])?;
-        registry.register(Box::new(refused.clone()))?;
-        // Causes are there before they are met.
-        for status in [400, 403, 405, 413, 422, 429, 503] {
-            refused.with_label_values(&[cause(status)]).inc_by(0);
-        }
-        Ok(Self(refused))
-    }
-
-    fn refused(&self, status: u16) {
-        self.0.with_label_values(&[cause(status)]).inc();
-    }
-}
-
-fn cause(status: u16) -> &'static str {
-    match status {
-        403 => "denied",
-        405 => "channel",
-        413 => "too_large",
-        422 => "invalid",
-        429 => "rate",
-        503 => "unavailable",
-        _ => "unreadable",
-    }
 }
 
 /// Why a request is refused, and how that is said.
@@ -84,16 +44,71 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal of the whole request.
+    /// A refusal of the whole request. Where the text is an error of Bayeux, it begins with a code,
+    /// and that is the status here.
     #[must_use]
     pub fn new(status: u16, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), index: None }
+        let mut text = text.into();
+        let coded = text.split_once(':').is_some_and(|(code, _)| {
+            code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        if coded {
+            text.replace_range(..3, &status.to_string());
+        }
+        Self { status, text, index: None }
+    }
+
+    /// A refusal for the sake of one message of an array: nothing of that is published.
+    #[must_use]
+    pub fn of_one(index: usize, text: impl Into<String>) -> Self {
+        Self { index: Some(index), ..Self::new(422, text) }
+    }
+
+    /// The response, where a path has these methods.
+    #[must_use]
+    pub fn response(&self, methods: &'static str) -> Response<Bytes> {
+        let mut body = format!(r#"{{"error":{}"#, quoted(&self.text));
+        if let Some(index) = self.index {
+            let _ = write!(body, r#","index":{index}"#);
+        }
+        body.push('}');
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let mut response = headers::response(status, headers::JSON, body);
+        let more = match self.status {
+            405 => Some((ALLOW, methods)),
+            408 => Some((CONNECTION, "close")),
+            429 | 503 => Some((RETRY_AFTER, "1")),
+            _ => None,
+        };
+        if let Some((name, value)) = more {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    /// The outcome of a line.
+    #[must_use]
+    pub fn line(&self, channel: Option<&str>) -> String {
+        let channel = channel.map(|name| format!(r#""channel":"{name}","#)).unwrap_or_default();
+        let Self { status, text, .. } = self;
+        format!(r#"{{{channel}"error":{},"status":{status}}}"#, quoted(text))
     }
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Self::new(publish_status(&error), error.to_string())
+    }
+}
+
+impl From<BodyFailure> for Refusal {
+    fn from(failure: BodyFailure) -> Self {
+        let status = match failure {
+            BodyFailure::TooLarge => 413,
+            BodyFailure::TooSlow => 408,
+            BodyFailure::Broken => 400,
+        };
+        Self::new(status, failure.text())
     }
 }
 
@@ -109,8 +124,9 @@ impl Api {
         self.endpoint.refuse_stranger(method, headers, methods).or_else(|| {
             let known = methods.split(", ").any(|known| known == method.as_str());
             (!known).then(|| {
-                let mut response = refusal(&Refusal::new(405, format!("use one of: {methods}")));
-                response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+                let text = format!("use one of: {methods}");
+                let mut response = Refusal::new(405, text).response(methods);
+                self.allow(headers, &mut response);
                 response
             })
         })
@@ -123,48 +139,33 @@ impl Api {
         }
     }
 
-    /// Counts a refused publication and spells the refusal.
-    #[must_use]
-    pub fn refuse_publication(&self, refused: &Refusal) -> Response<Bytes> {
-        self.stats.refused(refused.status);
-        refusal(refused)
-    }
-
-    /// Counts a refused line of a stream.
-    pub fn count_refused(&self, status: u16) {
-        self.stats.refused(status);
-    }
-
-    /// The channel that a path names: decoded once, segment by segment.
+    /// A name that may be published to and read.
     ///
     /// # Errors
-    /// 405 if it is none, 403 if it is not published to.
-    pub fn channel_of(&self, path: &str) -> Result<String, Refusal> {
-        let mut name = String::with_capacity(path.len());
-        for segment in path.split('/').skip(1) {
-            let decoded = percent_decode_str(segment).decode_utf8().unwrap_or_default();
-            if decoded.contains('/') || decoded.is_empty() {
-                return Err(Error::ChannelInvalid.into());
-            }
-            name.push('/');
-            name.push_str(&decoded);
-        }
-        publish_channel(&name, &self.limits)?;
-        Ok(name)
-    }
-
-    /// A name that was checked, as the core takes it.
-    ///
-    /// # Errors
-    /// 405, if it was not checked.
+    /// 405 if it is no name, 403 below `/meta` and `/service`.
     pub fn name<'a>(&self, name: &'a str) -> Result<ChannelName<'a>, Error> {
         publish_channel(name, &self.limits)
     }
 }
 
-/// A JSON string.
-#[must_use]
-pub fn quoted(text: &str) -> String {
+/// What a path says: decoded once, segment by segment.
+///
+/// # Errors
+/// 405 if it is no channel.
+pub fn channel_of(path: &str) -> Result<String, Error> {
+    let mut name = String::with_capacity(path.len());
+    for segment in path.split('/').skip(1) {
+        let decoded = percent_decode_str(segment).decode_utf8().unwrap_or_default();
+        if decoded.contains('/') || decoded.is_empty() {
+            return Err(Error::ChannelInvalid);
+        }
+        name.push('/');
+        name.push_str(&decoded);
+    }
+    Ok(name)
+}
+
+fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -181,22 +182,6 @@ pub fn published(channel: &str, published: &Published) -> String {
 
 /// An answer.
 #[must_use]
-pub fn answer(body: String) -> Response<Bytes> {
+pub fn answer(body: impl Into<Bytes>) -> Response<Bytes> {
     headers::response(StatusCode::OK, headers::JSON, body)
-}
-
-/// A refusal, as JSON.
-#[must_use]
-pub fn refusal(refused: &Refusal) -> Response<Bytes> {
-    let mut body = format!(r#"{{"error":{}"#, quoted(&refused.text));
-    if let Some(index) = refused.index {
-        let _ = write!(body, r#","index":{index}"#);
-    }
-    body.push('}');
-    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut response = headers::response(status, headers::JSON, body);
-    if refused.status == 503 || refused.status == 429 {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
 }

@@ -55,7 +55,6 @@ impl Endpoint {
     {
         let arrived = self.exchange.now();
         if let Some(refusal) = self.refuse_stranger(&head.method, &head.headers, self.methods()) {
-            head.peer.leaves_unread();
             return refusal;
         }
         let origin = match self.origins.judge(&head.headers) {
@@ -116,10 +115,7 @@ impl Endpoint {
     {
         let body = match body::read(&head.headers, body, &self.body).await {
             Ok(body) => body,
-            Err(failure) => {
-                head.peer.leaves_unread();
-                return fail(failure);
-            }
+            Err(failure) => return fail(failure),
         };
         let (caller, peer) = self.caller(head, ConnectionType::LongPolling, arrived);
         let gone = || peer.is_gone();

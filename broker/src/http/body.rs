@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Buf;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, StatusCode};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::{Stream, StreamExt};
 
 /// How much of a body past the limit is read and thrown away, so that the sender, busy sending,
@@ -15,7 +15,7 @@ use tokio_stream::{Stream, StreamExt};
 const SWALLOW_MAX: u64 = 8 << 20;
 
 /// What a body may take without asking: most bodies are smaller.
-const FREE_BYTES: usize = 16 << 10;
+pub const FREE_BYTES: usize = 16 << 10;
 /// The unit of the budget.
 const KIB: usize = 1 << 10;
 
@@ -34,8 +34,20 @@ pub struct BodyLimits {
 /// time it may take is running: whoever sends slowly is cut, whoever sends fast waits a little.
 #[derive(Debug)]
 pub struct BodyBudget {
-    kib: Semaphore,
+    kib: Arc<Semaphore>,
     total: usize,
+}
+
+/// A part of the budget, given back when this is dropped.
+#[derive(Debug)]
+pub struct Share(OwnedSemaphorePermit);
+
+impl Share {
+    /// Gives back all but so many bytes.
+    pub fn shrink(&mut self, bytes: usize) {
+        let excess = self.0.num_permits().saturating_sub(bytes.div_ceil(KIB));
+        drop(self.0.split(excess));
+    }
 }
 
 impl BodyBudget {
@@ -43,7 +55,7 @@ impl BodyBudget {
     #[must_use]
     pub fn new(bytes: usize) -> Arc<Self> {
         let total = (bytes / KIB).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        Arc::new(Self { kib: Semaphore::new(total), total })
+        Arc::new(Self { kib: Arc::new(Semaphore::new(total)), total })
     }
 
     /// Bytes in use now.
@@ -53,9 +65,10 @@ impl BodyBudget {
     }
 
     /// Waits for a share.
-    async fn share(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+    pub async fn share(&self, bytes: usize) -> Option<Share> {
         let kib = bytes.div_ceil(KIB).min(self.total);
-        self.kib.acquire_many(u32::try_from(kib).ok()?).await.ok()
+        let permit = Arc::clone(&self.kib).acquire_many_owned(u32::try_from(kib).ok()?).await;
+        permit.ok().map(Share)
     }
 }
 
@@ -132,7 +145,7 @@ where
 {
     tokio::pin!(body);
     let mut read = Vec::with_capacity(known.min(FREE_BYTES));
-    let mut share: Option<SemaphorePermit<'_>> = None;
+    let mut share: Option<Share> = None;
     let mut swallowed = 0;
     while let Some(chunk) = body.next().await {
         let mut chunk = chunk.map_err(|_| BodyFailure::Broken)?;

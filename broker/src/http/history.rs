@@ -1,13 +1,18 @@
 //! `GET /history/<channel>`: what is kept of a channel, a page at a time.
+//!
+//! A page is memory until its reader has taken it, so it has its share of the memory for bodies.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use weft_protocol::Error;
 
-use super::api::{Api, Refusal, answer, refusal};
+use super::api::{Api, Refusal, answer, channel_of};
+use super::body::{FREE_BYTES, Share};
 use crate::core::history::{History, Since};
 use crate::core::past::Page;
 
@@ -15,48 +20,78 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 10_000;
 /// Bytes of messages in one answer, whatever the limit; one message always fits.
-const BYTES: usize = 4 << 20;
+const BYTES: usize = 1 << 20;
 
 /// Answers a request below `/history`; `path` is what stands behind that.
-#[must_use]
-pub fn handle(
-    api: &Api,
-    method: &Method,
-    path: &str,
-    query: &str,
-    headers: &HeaderMap,
+pub async fn handle(
+    api: Arc<Api>,
+    method: Method,
+    path: String,
+    query: String,
+    headers: HeaderMap,
 ) -> Response<Bytes> {
-    if let Some(refused) = api.refuse(method, headers, METHODS) {
+    if let Some(refused) = api.refuse(&method, &headers, METHODS) {
         return refused;
     }
-    let mut response = match read(api, path, query) {
-        Ok(text) => answer(text),
-        Err(refused) => refusal(&refused),
+    let mut response = match read(&api, &path, &query).await {
+        Ok(page) => answer(page),
+        Err(refused) => refused.response(METHODS),
     };
-    api.allow(headers, &mut response);
+    api.allow(&headers, &mut response);
     response
 }
 
-fn read(api: &Api, path: &str, query: &str) -> Result<String, Refusal> {
+/// A page's text, and what it takes of the memory for bodies until it is written.
+struct Spelled {
+    text: String,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Spelled {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+async fn read(api: &Api, path: &str, query: &str) -> Result<Bytes, Refusal> {
     if !api.history {
         return Err(Refusal::new(404, "history is not served here"));
     }
-    let channel = api.channel_of(path)?;
+    let channel = channel_of(path)?;
+    let name = api.name(&channel).map_err(|error| match error {
+        Error::PublishDenied(name) => Refusal::new(403, format!("403:{name}:history_denied")),
+        error => error.into(),
+    })?;
     let (mut since, mut limit) = (Since::All, LIMIT);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "since" => since = self::since(&value)?,
-            "limit" => {
-                let asked = value.parse::<i64>();
-                let asked = asked.map_err(|_| Refusal::new(400, "limit is a number"))?;
-                limit = usize::try_from(asked).unwrap_or(1).clamp(1, LIMIT_MAX);
-            }
+            "limit" => limit = self::limit(&value),
             _ => {}
         }
     }
+    let body = &api.endpoint.body;
+    let share = tokio::time::timeout(body.time, body.budget.share(BYTES)).await;
+    let Ok(Some(mut share)) = share else { return Err(Error::Overloaded.into()) };
     let page = Page { messages: limit, bytes: BYTES };
-    let history = api.broker.history(api.name(&channel)?, since, page)?;
-    spell(&channel, &history)
+    let text = spell(&channel, &api.broker.history(name, since, page)?);
+    if text.len() <= FREE_BYTES {
+        return Ok(text.into());
+    }
+    share.shrink(text.len());
+    Ok(Bytes::from_owner(Spelled { text, _share: share }))
+}
+
+/// Never refused (decisions 2): what is no number is the default, what is out of bounds the bound.
+fn limit(text: &str) -> usize {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return LIMIT;
+    }
+    if digits.len() < text.len() {
+        return 1;
+    }
+    digits.parse().unwrap_or(LIMIT_MAX).clamp(1, LIMIT_MAX)
 }
 
 /// A position, -2 for all, or a time.
@@ -74,7 +109,7 @@ fn since(text: &str) -> Result<Since, Refusal> {
     micros.map(Since::Time).map_err(|_| Refusal::new(400, "since is too far away"))
 }
 
-fn spell(channel: &str, history: &History) -> Result<String, Refusal> {
+fn spell(channel: &str, history: &History) -> String {
     let bytes: usize = history.frames.iter().map(|frame| frame.text().len() + 80).sum();
     let mut out = String::with_capacity(bytes + 160);
     let _ = write!(out, r#"{{"channel":"{channel}","messages":["#);
@@ -95,12 +130,32 @@ fn spell(channel: &str, history: &History) -> Result<String, Refusal> {
         let _ = write!(out, r#","gap":[{{"channel":"{channel}","from":{from},"to":{to}}}]"#);
     }
     out.push('}');
-    Ok(out)
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_never_refused() {
+        for (text, limit) in [
+            ("1", 1),
+            ("007", 7),
+            ("0", 1),
+            ("-5", 1),
+            ("10001", 10_000),
+            ("99999999999999999999999", 10_000),
+            ("-99999999999999999999999", 1),
+            ("", 100),
+            ("-", 100),
+            ("x", 100),
+            ("1.5", 100),
+            ("1e9", 100),
+        ] {
+            assert_eq!(self::limit(text), limit, "{text}");
+        }
+    }
 
     #[test]
     fn since_is_a_position_all_or_a_time() {

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, StatusCode};
-use hyper::body::Incoming;
+use http::{Method, Request, StatusCode};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -133,6 +133,8 @@ impl One {
         let service = service_fn(|mut request: Request<Incoming>| {
             peer.busy();
             request.extensions_mut().insert(Arc::clone(&peer));
+            let has_body = !request.body().is_end_stream();
+            let takes_body = request.method() == Method::POST;
             let refusal = headers::refuse_head(request.version(), request.uri(), request.headers());
             let answer = refusal.is_none().then(|| routes.clone().call(request));
             let (peer, stats) = (&peer, &stats);
@@ -141,6 +143,10 @@ impl One {
                     (Some(answer), _) => answer.await?,
                     (None, refusal) => refusal.unwrap_or_default().map(Into::into),
                 };
+                // Who is refused may be sending still.
+                if has_body && (!takes_body || response.status().as_u16() >= 400) {
+                    peer.leaves_unread();
+                }
                 peer.idle();
                 stats.responded(response.status());
                 Ok::<_, Infallible>(response)

@@ -1,26 +1,30 @@
 //! Publishing line by line, as many as there are: each line is a message with an outcome of its own.
 //!
 //! Lines are taken in as fast as the store takes them; outcomes leave in the order of the lines. A
-//! client that does not read its outcomes is not read from either, once some megabytes wait.
+//! client that does not read its outcomes is not read from either, once some of them wait. A long
+//! line takes its share of the memory for bodies, and the time that a body may take is a line's.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
-use weft_protocol::{Error, publish_line, publish_status};
+use weft_protocol::{Error, publish_line};
 
-use super::api::{Api, published, quoted};
+use super::api::{Api, Refusal, published};
+use super::body::{BodyFailure, FREE_BYTES, Share};
 use super::connection::Peer;
 use crate::core::held::Wakes;
-use crate::core::publishing::{Publication, Published, Publishing};
+use crate::core::publishing::{Publication, Publishing};
 
 /// Outcomes that are awaited at once.
 const UNDER_WAY: usize = 256;
 /// Bytes of outcomes in one piece of the answer, and pieces that wait for the reader.
 const PIECE: usize = 64 << 10;
-const PIECES: usize = 64;
+const PIECES: usize = 4;
 
 /// One stream of messages.
 #[derive(Debug)]
@@ -31,15 +35,29 @@ pub struct Lines {
     out: mpsc::Sender<Bytes>,
     outcomes: VecDeque<Outcome>,
     ready: String,
-    partial: Vec<u8>,
-    /// The rest of this line is too long to be kept.
-    skipping: bool,
+    partial: Partial,
+}
+
+/// The line under way.
+#[derive(Debug, Default)]
+struct Partial {
+    bytes: Vec<u8>,
+    share: Option<Share>,
+    /// It is too long to be kept.
+    too_long: bool,
+    /// How long its sender has been waited for.
+    waited: Duration,
 }
 
 #[derive(Debug)]
 enum Outcome {
     Known(String),
     Awaited(String, Publishing),
+}
+
+enum Next<C> {
+    Outcome(String),
+    Chunk(C),
 }
 
 impl Lines {
@@ -64,8 +82,7 @@ impl Lines {
             out,
             outcomes: VecDeque::new(),
             ready: String::new(),
-            partial: Vec::new(),
-            skipping: false,
+            partial: Partial::default(),
         };
         tokio::spawn(lines.run(body));
         answer
@@ -77,7 +94,6 @@ impl Lines {
         B: Buf + Send + 'static,
         E: Send + 'static,
     {
-        let idle = self.api.endpoint.body.time;
         let mut ended = false;
         while !ended || !self.outcomes.is_empty() {
             if self.ready.len() >= PIECE || (self.outcomes.is_empty() && !self.ready.is_empty()) {
@@ -87,24 +103,33 @@ impl Lines {
                 }
             }
             let more = !ended && self.outcomes.len() < UNDER_WAY;
-            tokio::select! {
+            let left = self.time_left();
+            let asked = self.api.endpoint.exchange.now();
+            let next = tokio::select! {
                 biased;
-                line = next_outcome(&mut self.outcomes), if !self.outcomes.is_empty() => {
-                    let line = self.count(line);
-                    self.push(&line);
+                line = next_outcome(&self.api, &mut self.outcomes), if !self.outcomes.is_empty() => {
+                    Next::Outcome(line)
                 }
-                chunk = tokio::time::timeout(idle, body.next()), if more => match chunk {
-                    Ok(Some(Ok(chunk))) => ended = !self.chunk(chunk).await,
-                    Ok(Some(Err(_))) => return,
-                    Ok(None) => {
-                        self.end();
-                        ended = true;
-                    }
-                    Err(_) => {
-                        self.refuse(408, "nothing came in time");
-                        ended = true;
-                    }
-                },
+                chunk = timeout(left, body.next()), if more => Next::Chunk(chunk),
+            };
+            if more {
+                self.partial.waited += self.api.endpoint.exchange.now() - asked;
+            }
+            match next {
+                Next::Outcome(line) => self.push(&line),
+                Next::Chunk(Ok(Some(Ok(chunk)))) => ended = !self.chunk(chunk).await,
+                Next::Chunk(Ok(None)) => {
+                    self.end();
+                    ended = true;
+                }
+                Next::Chunk(Ok(Some(Err(_)))) => {
+                    self.give_up(BodyFailure::Broken);
+                    ended = true;
+                }
+                Next::Chunk(Err(_)) => {
+                    self.give_up(BodyFailure::TooSlow);
+                    ended = true;
+                }
             }
         }
         let rest = std::mem::take(&mut self.ready);
@@ -114,27 +139,35 @@ impl Lines {
         }
     }
 
+    fn time_left(&self) -> Duration {
+        self.api.endpoint.body.time.saturating_sub(self.partial.waited)
+    }
+
     fn push(&mut self, line: &str) {
         self.ready.push_str(line);
         self.ready.push('\n');
-    }
-
-    fn count(&self, (line, refused): (String, Option<u16>)) -> String {
-        if let Some(status) = refused {
-            self.api.count_refused(status);
-        }
-        line
     }
 
     /// Takes in what came; false if nothing more is wanted.
     async fn chunk(&mut self, mut chunk: impl Buf) -> bool {
         let mut wakes = Wakes::default();
         let bytes = chunk.copy_to_bytes(chunk.remaining());
-        let mut rest = &bytes[..];
-        while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
-            let (line, after) = rest.split_at(at);
-            rest = &after[1..];
-            self.keep(line);
+        let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
+        while let Some(piece) = pieces.next() {
+            if self.partial.wants_share(piece) {
+                drop(std::mem::take(&mut wakes));
+                let endpoint = &self.api.endpoint.body;
+                let share = endpoint.budget.share(endpoint.bytes);
+                let Ok(share) = timeout(self.time_left(), share).await else {
+                    self.give_up(BodyFailure::TooSlow);
+                    return false;
+                };
+                self.partial.share = share;
+            }
+            self.partial.keep(piece, self.api.endpoint.body.bytes);
+            if pieces.peek().is_none() {
+                break;
+            }
             if !self.api.broker.has_room() {
                 drop(std::mem::take(&mut wakes));
                 self.api.broker.room().await;
@@ -143,38 +176,27 @@ impl Lines {
                 return false;
             }
         }
-        self.keep(rest);
         true
-    }
-
-    /// Keeps a piece of the line under way, unless it is too long.
-    fn keep(&mut self, piece: &[u8]) {
-        let limit = self.api.endpoint.body.bytes;
-        if self.skipping || self.partial.len() + piece.len() > limit {
-            self.partial = Vec::new();
-            self.skipping = true;
-        } else {
-            self.partial.extend_from_slice(piece);
-        }
     }
 
     /// The last line may lack its end.
     fn end(&mut self) {
-        let mut wakes = Wakes::default();
-        if self.skipping || !self.partial.is_empty() {
-            self.line(&mut wakes);
+        if self.partial.too_long || !self.partial.bytes.is_empty() {
+            self.line(&mut Wakes::default());
         }
     }
 
-    /// Publishes the line that is complete now.
+    /// Publishes the line that is complete now; false if nothing more is wanted.
     fn line(&mut self, wakes: &mut Wakes) -> bool {
-        let line = std::mem::take(&mut self.partial);
-        if std::mem::take(&mut self.skipping) {
-            self.refuse(413, "the line is too long");
+        let Partial { bytes, too_long, share: _share, .. } = std::mem::take(&mut self.partial);
+        let line = bytes.strip_suffix(b"\r").unwrap_or(&bytes);
+        if too_long || line.len() > self.api.endpoint.body.bytes {
+            self.refuse(&Refusal::new(413, "the line is too long"), None);
             return true;
         }
         if self.api.broker.is_draining() {
-            self.refuse(503, &Error::Draining.to_string());
+            self.refuse(&Error::Draining.into(), None);
+            self.peer.leaves_unread();
             return false;
         }
         let text = line.trim_ascii();
@@ -185,7 +207,7 @@ impl Lines {
         let message = match publish_line(text, &api.limits) {
             Ok(message) => message,
             Err(error) => {
-                self.refuse(error.status(), &error.to_string());
+                self.refuse(&Refusal::new(error.status(), error.to_string()), None);
                 return true;
             }
         };
@@ -201,19 +223,40 @@ impl Lines {
         let channel = message.channel.into_owned();
         match publishing {
             Ok(publishing) => self.outcomes.push_back(Outcome::Awaited(channel, publishing)),
-            Err(error) => {
-                let (line, refused) = spell(&channel, Err(error));
-                let line = self.count((line, refused));
-                self.outcomes.push_back(Outcome::Known(line));
-            }
+            Err(error) => self.refuse(&error.into(), Some(&channel)),
         }
         true
     }
 
-    fn refuse(&mut self, status: u16, text: &str) {
-        self.api.count_refused(status);
-        let line = format!(r#"{{"error":{},"status":{status}}}"#, quoted(text));
-        self.outcomes.push_back(Outcome::Known(line));
+    /// Nothing more can be read. What was published has its outcomes all the same, and the last line
+    /// says why there are no more.
+    fn give_up(&mut self, why: BodyFailure) {
+        self.refuse(&why.into(), None);
+        self.peer.leaves_unread();
+    }
+
+    fn refuse(&mut self, refusal: &Refusal, channel: Option<&str>) {
+        self.api.broker.stats.refused.inc(refusal.status);
+        self.outcomes.push_back(Outcome::Known(refusal.line(channel)));
+    }
+}
+
+impl Partial {
+    fn wants_share(&self, piece: &[u8]) -> bool {
+        let len = self.bytes.len() + piece.len();
+        len > FREE_BYTES && self.share.is_none() && !self.too_long
+    }
+
+    /// Keeps a piece, unless that makes it too long. The end of a line may have two bytes, of which
+    /// the first is here.
+    fn keep(&mut self, piece: &[u8], limit: usize) {
+        if self.too_long || self.bytes.len() + piece.len() > limit + 1 {
+            self.bytes = Vec::new();
+            self.share = None;
+            self.too_long = true;
+        } else {
+            self.bytes.extend_from_slice(piece);
+        }
     }
 }
 
@@ -224,26 +267,19 @@ impl Drop for Lines {
 }
 
 /// The outcome of the oldest line that has none yet. Nothing is lost if this is not waited for.
-async fn next_outcome(outcomes: &mut VecDeque<Outcome>) -> (String, Option<u16>) {
-    let spelled = match outcomes.front_mut() {
-        Some(Outcome::Awaited(channel, publishing)) => {
-            let outcome = publishing.settled().await;
-            spell(channel, outcome)
-        }
-        Some(Outcome::Known(line)) => (std::mem::take(line), None),
-        None => (String::new(), None),
+async fn next_outcome(api: &Api, outcomes: &mut VecDeque<Outcome>) -> String {
+    let line = match outcomes.front_mut() {
+        Some(Outcome::Awaited(channel, publishing)) => match publishing.settled().await {
+            Ok(outcome) => published(channel, &outcome),
+            Err(error) => {
+                let refusal = Refusal::from(error);
+                api.broker.stats.refused.inc(refusal.status);
+                refusal.line(Some(channel))
+            }
+        },
+        Some(Outcome::Known(line)) => std::mem::take(line),
+        None => String::new(),
     };
     outcomes.pop_front();
-    spelled
-}
-
-fn spell(channel: &str, outcome: Result<Published, Error>) -> (String, Option<u16>) {
-    match outcome {
-        Ok(outcome) => (published(channel, &outcome), None),
-        Err(error) => {
-            let status = publish_status(&error);
-            let text = quoted(&error.to_string());
-            (format!(r#"{{"channel":"{channel}","error":{text},"status":{status}}}"#), Some(status))
-        }
-    }
+    line
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::mpsc;
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt};
 use weft_protocol::{KEY_BYTES_MAX, publish_array, publish_data};
 
-use super::api::{Api, Refusal, answer, published};
+use super::api::{Api, Refusal, answer, channel_of, published};
 use super::bayeux::Head;
-use super::body;
+use super::body::{self, BodyFailure};
 use super::headers;
 use super::ndjson::Lines;
 use crate::core::held::Wakes;
@@ -35,29 +35,57 @@ where
     B: Buf + Send + 'static,
     E: Send + 'static,
 {
-    if let Some(refused) = api.refuse(&head.method, &head.headers, METHODS) {
-        head.peer.leaves_unread();
-        return Answered::Whole(refused);
+    let refused = &api.broker.stats.refused;
+    if let Some(response) = api.refuse(&head.method, &head.headers, METHODS) {
+        match response.status() {
+            StatusCode::FORBIDDEN => refused.origin.inc(),
+            StatusCode::METHOD_NOT_ALLOWED => refused.method.inc(),
+            _ => {}
+        }
+        return Answered::Whole(response);
     }
-    if path.is_empty() && is_ndjson(&head.headers) {
-        return stream(&api, &head, body);
-    }
-    let outcome = if api.publish { whole(&api, &head, &path, body).await } else { Err(off()) };
+    let outcome = match asked(&api, &head, &path) {
+        Ok(Asked { durable, lines: true, .. }) => match stream(&api, &head, durable, body).await {
+            Ok((response, lines)) => return Answered::Stream(response, lines),
+            Err(refusal) => Err(refusal),
+        },
+        asked => whole(&api, &head, asked, body).await,
+    };
     let mut response = match outcome {
         Ok(text) => answer(text),
-        Err(refused) => {
-            if matches!(refused.status, 404 | 413) {
-                head.peer.leaves_unread();
-            }
-            api.refuse_publication(&refused)
+        Err(refusal) => {
+            refused.inc(refusal.status);
+            refusal.response(METHODS)
         }
     };
     api.allow(&head.headers, &mut response);
     Answered::Whole(response)
 }
 
-fn off() -> Refusal {
-    Refusal::new(404, "publishing is not served here")
+/// What a request's head asks for.
+struct Asked<'h> {
+    channel: Option<String>,
+    lines: bool,
+    durable: bool,
+    key: Option<&'h str>,
+}
+
+fn asked<'h>(api: &Api, head: &'h Head, path: &str) -> Result<Asked<'h>, Refusal> {
+    if !api.publish {
+        return Err(Refusal::new(404, "publishing is not served here"));
+    }
+    let channel = if path.is_empty() { None } else { Some(channel_of(path)?) };
+    if let Some(channel) = &channel {
+        api.name(channel)?;
+    }
+    let durable = wants_durable(&head.query)?;
+    let key = key(&head.headers)?;
+    if channel.is_none() && key.is_some() {
+        let text = "an Idempotency-Key stands for one message; give each its id";
+        return Err(Refusal::new(400, text));
+    }
+    let lines = channel.is_none() && is_ndjson(&head.headers);
+    Ok(Asked { channel, lines, durable, key })
 }
 
 fn is_ndjson(headers: &HeaderMap) -> bool {
@@ -68,56 +96,54 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
         .any(|known| kind.eq_ignore_ascii_case(known))
 }
 
-fn stream<S, B, E>(api: &Arc<Api>, head: &Head, body: S) -> Answered
+async fn stream<S, B, E>(
+    api: &Arc<Api>,
+    head: &Head,
+    durable: bool,
+    mut body: S,
+) -> Result<(Response<Bytes>, mpsc::Receiver<Bytes>), Refusal>
 where
     S: Stream<Item = Result<B, E>> + Send + Unpin + 'static,
     B: Buf + Send + 'static,
     E: Send + 'static,
 {
-    let durable = match (api.publish, wants_durable(&head.query), key(&head.headers)) {
-        (false, _, _) => Err(off()),
-        (_, Err(refused), _) | (_, _, Err(refused)) => Err(refused),
-        (_, _, Ok(Some(_))) => Err(key_of_many()),
-        (_, Ok(durable), _) => Ok(durable),
+    // The sender is told to go on when its body is asked for, and not once the answer has begun.
+    let first = if head.headers.contains_key(EXPECT) {
+        let first = tokio::time::timeout(api.endpoint.body.time, body.next()).await;
+        first.map_err(|_| BodyFailure::TooSlow)?
+    } else {
+        None
     };
-    match durable {
-        Ok(durable) => {
-            let kind = http::HeaderValue::from_static("application/x-ndjson");
-            let mut response = headers::response(StatusCode::OK, kind, Bytes::new());
-            api.allow(&head.headers, &mut response);
-            Answered::Stream(
-                response,
-                Lines::start(Arc::clone(api), Arc::clone(&head.peer), durable, body),
-            )
-        }
-        Err(refused) => {
-            head.peer.leaves_unread();
-            let mut response = api.refuse_publication(&refused);
-            api.allow(&head.headers, &mut response);
-            Answered::Whole(response)
-        }
-    }
+    let kind = http::HeaderValue::from_static("application/x-ndjson");
+    let mut response = headers::response(StatusCode::OK, kind, Bytes::new());
+    api.allow(&head.headers, &mut response);
+    let body = tokio_stream::iter(first).chain(body);
+    Ok((response, Lines::start(Arc::clone(api), Arc::clone(&head.peer), durable, body)))
 }
 
-fn key_of_many() -> Refusal {
-    Refusal::new(400, "an Idempotency-Key stands for one message; give each its id")
-}
-
-async fn whole<S, B, E>(api: &Api, head: &Head, path: &str, body: S) -> Result<String, Refusal>
+async fn whole<S, B, E>(
+    api: &Api,
+    head: &Head,
+    asked: Result<Asked<'_>, Refusal>,
+    body: S,
+) -> Result<String, Refusal>
 where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
-    let channel = if path.is_empty() { None } else { Some(api.channel_of(path)?) };
-    let durable = wants_durable(&head.query)?;
-    let key = key(&head.headers)?;
-    let body = body::read(&head.headers, body, &api.endpoint.body)
-        .await
-        .map_err(|failure| Refusal::new(failure.status().as_u16(), failure.text()))?;
-    match channel {
-        Some(channel) => one(api, &channel, key, durable, &body).await,
-        None if key.is_some() => Err(key_of_many()),
-        None => many(api, durable, &body).await,
+    // Who waits to hear whether the body is wanted hears it now, and lines may never end. To others
+    // the answer comes once the body is there, so that it is seen, and the connection lives on.
+    let at_once = head.headers.contains_key(EXPECT) || is_ndjson(&head.headers) || !api.publish;
+    let asked = match asked {
+        Err(refusal) if at_once => return Err(refusal),
+        asked => asked,
+    };
+    let body = body::read(&head.headers, body, &api.endpoint.body).await?;
+    match asked? {
+        Asked { channel: Some(channel), durable, key, .. } => {
+            one(api, &channel, key, durable, &body).await
+        }
+        Asked { durable, .. } => many(api, durable, &body).await,
     }
 }
 
@@ -139,11 +165,12 @@ async fn one(
 async fn many(api: &Api, durable: bool, body: &[u8]) -> Result<String, Refusal> {
     let messages = publish_array(body, &api.limits)
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
-    let bad = |index, text: String| Refusal { status: 422, text, index: Some(index) };
     let mut publications = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
-        let message = message.as_ref().map_err(|error| bad(index, error.to_string()))?;
-        let channel = api.name(&message.channel).map_err(|error| bad(index, error.to_string()))?;
+        let message = message.as_ref();
+        let message = message.map_err(|error| Refusal::of_one(index, error.to_string()))?;
+        let channel = api.name(&message.channel);
+        let channel = channel.map_err(|error| Refusal::of_one(index, error.to_string()))?;
         publications.push(Publication {
             ext: message.ext.as_deref(),
             key: message.key.as_deref(),

@@ -13,7 +13,7 @@ use warp::Reply;
 use warp::path::FullPath;
 
 use super::admin::Admin;
-use super::api::Api;
+use super::api::{self, Api};
 use super::bayeux::{Endpoint, Head};
 use super::connection::Peer;
 use super::listener::Routes;
@@ -55,7 +55,16 @@ pub fn public(site: Site) -> Routes {
             reply(refusal.unwrap_or_else(|| page(&method, path.as_str(), demo)))
         },
     );
-    bayeux.or(publishing(Arc::clone(&api))).unify().or(past(api)).unify().or(pages).unify().boxed()
+    bayeux
+        .or(publishing(Arc::clone(&api)))
+        .unify()
+        .or(past(Arc::clone(&api)))
+        .unify()
+        .or(described(api))
+        .unify()
+        .or(pages)
+        .unify()
+        .boxed()
 }
 
 /// `/publish` and what stands below it.
@@ -84,9 +93,25 @@ fn publishing(
 fn past(
     api: Arc<Api>,
 ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone {
-    below("/history").and(warp::method()).and(query()).and(warp::header::headers_cloned()).map(
-        move |path: String, method, query: String, headers: HeaderMap| {
-            reply(history::handle(&api, &method, &path, &query, &headers))
+    below("/history").and(warp::method()).and(query()).and(warp::header::headers_cloned()).then(
+        move |path, method, query, headers| {
+            let api = Arc::clone(&api);
+            async move { reply(history::handle(api, method, path, query, headers).await) }
+        },
+    )
+}
+
+/// The description of publishing and history.
+fn described(
+    api: Arc<Api>,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone {
+    warp::path!("openapi.json").and(warp::method()).and(warp::header::headers_cloned()).map(
+        move |method, headers: HeaderMap| {
+            reply(api.refuse(&method, &headers, "GET, HEAD, OPTIONS").unwrap_or_else(|| {
+                let mut response = api::answer(include_str!("openapi.json"));
+                api.allow(&headers, &mut response);
+                response
+            }))
         },
     )
 }
@@ -147,14 +172,6 @@ fn reply(response: Response<Bytes>) -> warp::reply::Response {
 
 fn page(method: &Method, path: &str, demo: bool) -> Response<Bytes> {
     let file = if demo { demo::file(path) } else { None };
-    if path == "/openapi.json" {
-        return match *method {
-            Method::GET | Method::HEAD => {
-                headers::response(StatusCode::OK, headers::JSON, include_str!("openapi.json"))
-            }
-            _ => headers::method_not_allowed("GET, HEAD"),
-        };
-    }
     match (file, method) {
         (Some(file), &Method::GET | &Method::HEAD) => file,
         (Some(_), _) => headers::method_not_allowed("GET, HEAD"),

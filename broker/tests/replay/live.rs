@@ -11,7 +11,8 @@ use weft_broker::core::publishing::{Publication, Publishing};
 use weft_broker::core::rules::Durability;
 use weft_persistence::Submit;
 
-use super::rig::{Chance, Client, Ledger, Rig, TINY, name, options, rule, rules, wait};
+use super::common::Chance;
+use super::rig::{Client, Ledger, Rig, TINY, name, options, rule, rules, wait};
 
 const CHANNELS: [&str; 4] = ["/interval/a", "/interval/b", "/sync/a", "/memory/a"];
 const PATTERNS: [&str; 7] =
@@ -34,7 +35,7 @@ struct Case {
 
 impl Case {
     fn draw(seed: u64, tiny: bool, outrun: bool) -> Self {
-        let mut chance = Chance(seed);
+        let mut chance = Chance::new(seed);
         Self {
             seed,
             tiny,
@@ -118,7 +119,7 @@ fn run(case: Case) {
 }
 
 fn publish_many(rig: &Rig, run: &Run, case: Case, n: u64) {
-    let mut chance = Chance(case.seed << 8 | n);
+    let mut chance = Chance::new(case.seed << 8 | n);
     let mut pending: VecDeque<(&'static str, Publishing)> = VecDeque::new();
     for at in 0..EACH {
         while !case.outrun && rig.writer.queued() > 15 {
@@ -140,7 +141,7 @@ fn publish_many(rig: &Rig, run: &Run, case: Case, n: u64) {
 }
 
 fn read_many(rig: &Rig, run: &Run, case: Case, n: u64) -> Vec<Reader> {
-    let mut chance = Chance(case.seed << 8 | 0x80 | n);
+    let mut chance = Chance::new(case.seed << 8 | 0x80 | n);
     let mut readers: Vec<Reader> = Vec::new();
     while readers.len() < SESSIONS {
         for _ in 0..chance.below(100) {

@@ -1,85 +1,22 @@
 //! What holds over a stop that was not clean: what the store had not written is gone.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use weft_broker::core::broker::{Broker, Origin};
-use weft_broker::core::channels::Store;
 use weft_broker::core::clock::SystemClock;
-use weft_broker::core::held::Wakes;
 use weft_broker::core::options::Options;
-use weft_broker::core::publishing::{Commit, Publication, Published, Publishing};
+use weft_broker::core::publishing::{Published, Publishing};
 use weft_broker::core::rules::Durability;
-use weft_broker::core::settling::Settler;
-use weft_persistence::{Backlog, BacklogError, Events, Job, Memory, MemoryLimits, Submit};
+use weft_persistence::{Backlog, Memory, MemoryLimits};
 
-use super::rig::{Chance, Client, TINY, broker, name, options, publish, rule, rules};
+use super::common::Chance;
+use super::life::Life;
+use super::rig::{Client, TINY, options, publish, rule, rules};
 
 const CHANNELS: [&str; 3] = ["/interval/a", "/sync/a", "/memory/a"];
 
-/// A writer that writes when it is told to, and whose queue dies with the process.
-#[derive(Debug)]
-struct Hand {
-    backlog: Arc<Memory>,
-    jobs: Mutex<VecDeque<Job<Commit>>>,
-}
-
-impl Submit<Commit> for Hand {
-    fn submit(&self, job: Job<Commit>) {
-        self.jobs.lock().push_back(job);
-    }
-
-    fn has_room(&self) -> bool {
-        true
-    }
-
-    fn trouble(&self) -> Option<BacklogError> {
-        None
-    }
-
-    fn queued(&self) -> usize {
-        self.jobs.lock().len()
-    }
-}
-
-/// One life of the broker.
-#[derive(Debug)]
-struct Life {
-    broker: Arc<Broker>,
-    hand: Arc<Hand>,
-    settler: Settler,
-}
-
-impl Life {
-    /// Begins after an unclean stop, or for the first time (`doubt` 0).
-    fn begin(backlog: &Arc<Memory>, options: Options, doubt: i64) -> Self {
-        let hand = Hand { backlog: Arc::clone(backlog), jobs: Mutex::default() };
-        let hand = Arc::new(hand);
-        let store =
-            Store { backlog: Arc::<Memory>::clone(backlog), writer: Arc::<Hand>::clone(&hand) };
-        let origin = Origin { store: Some(store), floor: doubt, doubt, ceiling: None };
-        let broker = broker(options, Arc::new(SystemClock), origin);
-        broker.restore_marks(&backlog.marks(0).expect("readable"));
-        let settler = Settler::default();
-        settler.attach(&broker);
-        Self { broker, hand, settler }
-    }
-
-    /// Writes the oldest jobs.
-    fn commit(&self, jobs: usize) {
-        for _ in 0..jobs {
-            let Some(job) = self.hand.jobs.lock().pop_front() else { return };
-            let outcome = self.hand.backlog.append(&job.records);
-            outcome.as_ref().expect("room");
-            self.settler.clone().settled(job.token.into_iter().collect(), &outcome);
-        }
-    }
-
-    fn publish(&self, channel: &str, key: Option<&str>) -> Publishing {
-        let publication = Publication { key, ..Publication::new(name(channel), "1") };
-        self.broker.publish(&publication, &mut Wakes::default()).expect("room")
-    }
+/// Begins after an unclean stop, or for the first time (`doubt` 0).
+fn begin(backlog: &Arc<Memory>, options: Options, doubt: i64) -> Life {
+    Life::begin(backlog, options, Arc::new(SystemClock), (doubt, doubt))
 }
 
 fn keeping() -> Options {
@@ -96,9 +33,9 @@ fn outcome(publishing: &mut Publishing) -> Option<Published> {
 #[test]
 fn after_an_unclean_stop_gaps_are_told_where_something_may_be_lost_and_nowhere_else() {
     for seed in 0..20 {
-        let mut chance = Chance(seed);
+        let mut chance = Chance::new(seed);
         let backlog = Arc::new(Memory::new(MemoryLimits::default()));
-        let old = Life::begin(&backlog, keeping(), 0);
+        let old = begin(&backlog, keeping(), 0);
         let mut published: Vec<(usize, String, Publishing)> = Vec::new();
         for n in 0..60 {
             let (channel, key) = (chance.below(3), format!("key {n}"));
@@ -117,7 +54,7 @@ fn after_an_unclean_stop_gaps_are_told_where_something_may_be_lost_and_nowhere_e
         let last = old.broker.last_position();
         drop(old.hand);
         let doubt = last + 10_000_000;
-        let new = Life::begin(&backlog, keeping(), doubt);
+        let new = begin(&backlog, keeping(), doubt);
         resume(seed, &new, &stored, doubt);
         for (channel, key, mut before) in published {
             let before = before
@@ -169,9 +106,9 @@ fn resume(seed: u64, new: &Life, stored: &[Vec<i64>], doubt: i64) {
 #[test]
 fn what_only_memory_kept_is_told_to_be_gone_after_any_restart() {
     let backlog = Arc::new(Memory::new(MemoryLimits::default()));
-    let old = Life::begin(&backlog, keeping(), 0);
+    let old = begin(&backlog, keeping(), 0);
     let (first, last) = (publish(&old.broker, "/memory/a"), publish(&old.broker, "/memory/a"));
-    let new = Life::begin(&backlog, keeping(), last);
+    let new = begin(&backlog, keeping(), last);
     let mut client = Client::subscribed(&new.broker, "/memory/a", Some(first));
     let next = publish(&new.broker, "/memory/a");
     client.drain(&new.broker);
@@ -182,7 +119,7 @@ fn what_only_memory_kept_is_told_to_be_gone_after_any_restart() {
 #[test]
 fn what_memory_let_go_of_before_it_was_stored_is_told_to_a_session_that_is_reading() {
     let backlog = Arc::new(Memory::new(MemoryLimits::default()));
-    let life = Life::begin(&backlog, Options { past: TINY, response_bytes: 1, ..keeping() }, 0);
+    let life = begin(&backlog, Options { past: TINY, response_bytes: 1, ..keeping() }, 0);
     let mut all: Vec<i64> = (0..10).map(|_| publish(&life.broker, "/interval/a")).collect();
     life.commit(usize::MAX);
     let mut client = Client::subscribed(&life.broker, "/interval/a", Some(all[0]));

@@ -22,19 +22,7 @@ use weft_persistence::{
 };
 use weft_protocol::{ChannelLimits, ChannelName, Error, Gap, Replay};
 
-/// A small generator (splitmix64).
-#[derive(Debug)]
-pub(crate) struct Chance(pub(crate) u64);
-
-impl Chance {
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % n as u64).expect("small")
-    }
-}
+use super::common::Chance;
 
 /// A rule that keeps all, so safely.
 pub(crate) fn rule(durability: Durability) -> Rule {
@@ -181,8 +169,12 @@ impl Client {
     pub(crate) fn poll(&mut self, broker: &Broker) -> usize {
         self.connects += 1;
         let id = self.connects.to_string();
-        let connect =
-            ConnectRequest { arrived: SystemClock.now(), id: Some(&id), alone: true, advice: None };
+        let connect = ConnectRequest {
+            arrived: broker.clock().now(),
+            id: Some(&id),
+            alone: true,
+            advice: None,
+        };
         broker.receive_connect(&self.session, &connect).expect("it lives");
         let batch = broker.answer_connect(&self.session, Some(&id), false).batch;
         for frame in &batch.frames {

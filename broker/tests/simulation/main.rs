@@ -12,6 +12,8 @@
 #![expect(unreachable_pub, reason = "a test binary exports nothing")]
 
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 mod ledger;
 mod seams;
 mod tally;

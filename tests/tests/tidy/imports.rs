@@ -87,6 +87,7 @@ const TABLE: &[Area] = &[
             "crate::core::id",
             "crate::core::options",
             "crate::core::queue",
+            "crate::core::rules",
             "parking_lot",
             "weft_protocol",
         ],
