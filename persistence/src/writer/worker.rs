@@ -55,12 +55,15 @@ impl<T> Worker<T> {
         }
     }
 
-    /// Works until the writer is stopped and nothing is left.
-    pub(super) fn run(mut self) -> Result<(), BacklogError> {
-        // Known before anything is submitted, if it cannot write from the start.
+    /// Looks whether the store can write from the start.
+    pub(super) fn look(&mut self) {
         if let Err(why) = guard(|| self.backlog.health()) {
             self.fail(why);
         }
+    }
+
+    /// Works until the writer is stopped and nothing is left.
+    pub(super) fn run(mut self) -> Result<(), BacklogError> {
         loop {
             let deadline = self
                 .trouble
