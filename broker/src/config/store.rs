@@ -12,7 +12,7 @@ pub struct Store {
     /// the channels' rules say. Default `sled`.
     pub kind: StoreKind,
     /// Bytes of messages on disk, all channels together; the channels that were not used for longest
-    /// go first. Default 1GiB. The files take about four times that, and never shrink by themselves.
+    /// go first. Default 1GiB. The files take two to seven times that, and never shrink by themselves.
     pub bytes: ByteSize,
     /// Most channels with a past. Default 100000, so that inventing names costs little.
     pub channels: u64,
