@@ -233,16 +233,15 @@ impl Catalogue {
         self.raise_shared_floor(to);
     }
 
-    /// This is what is left of what `old` knew: raises floors over what is missing. Says whether
-    /// anything is.
+    /// This is what is left of what `old` knew: raises floors over what is missing. Says whether any
+    /// records are.
     pub(super) fn inherit(&mut self, old: &Self) -> bool {
         let mut missing = false;
         for (name, channel) in &old.channels {
-            let left = self.channels.get(name).map_or(0, Channel::highest);
-            if left < channel.highest() {
-                self.raise_floor(name, channel.highest());
-                missing = true;
-            }
+            let head = self.channels.get(name).map_or(0, |left| left.head);
+            let lost = if head < channel.head { channel.head } else { 0 };
+            missing |= lost > 0;
+            self.raise_floor(name, channel.hole.max(lost));
         }
         self.raise_shared_floor(old.shared_floor);
         missing

@@ -312,7 +312,12 @@ impl Files {
     }
 
     fn guard(&self, work: impl FnOnce() -> sled::Result<()>) -> Result<(), BacklogError> {
-        let outcome = catch_unwind(AssertUnwindSafe(|| work().map_err(of_sled)))
+        // A device that cannot be written to says nothing about what it holds.
+        let said = |error| match error {
+            sled::Error::Io(error) => failed(error),
+            error => of_sled(error),
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| work().map_err(said)))
             .unwrap_or_else(|_| Err(failed("writing panicked")));
         self.broken.fetch_or(outcome.is_err(), Ordering::Relaxed);
         outcome

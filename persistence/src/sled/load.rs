@@ -29,15 +29,14 @@ impl Catalogue {
         closed: bool,
         options: &SledOptions,
     ) -> Result<Self, BacklogError> {
-        let mut catalogue = Self {
-            shared_floor,
-            dead_bytes_most: options.budget_bytes / 8,
-            marks: files
-                .tree
-                .range(rows::marks())
-                .try_fold(0, |count, row| row.map(|_| count + 1).map_err(of_sled))?,
-            ..Self::default()
-        };
+        let dead_bytes_most = options.budget_bytes / 8;
+        let mut catalogue = Self { shared_floor, dead_bytes_most, ..Self::default() };
+        for row in files.tree.range(rows::marks()) {
+            let (key, value) = row.map_err(of_sled)?;
+            rows::parse_mark(&key, &value)
+                .ok_or_else(|| BacklogError::Damaged("a mark cannot be read".into()))?;
+            catalogue.marks += 1;
+        }
         for row in files.tree.scan_prefix(Meta::all()) {
             let (key, value) = row.map_err(of_sled)?;
             let found = Meta::number(&key).zip(Meta::decode(&value));

@@ -26,6 +26,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -40,6 +41,10 @@ use crate::{Backlog, BacklogError, Loss, Marked, Page, Record, Retention, Usage}
 const SWEEP_ROWS: usize = 500;
 /// How often the only channel there is may be cut in one append.
 const LONE_CUTS: usize = 4;
+/// How often, and after what time, a store is opened again that was just closed: threads of sled's
+/// own may hold on to its files for a moment.
+const REOPENINGS: u32 = 20;
+const REOPEN_AFTER: Duration = Duration::from_millis(10);
 /// How long the size of the files is remembered.
 const SIZE_FOR: Duration = Duration::from_secs(1);
 /// Appends of a channel after which its size is written down.
@@ -95,11 +100,16 @@ fn failed(error: impl fmt::Display) -> BacklogError {
     BacklogError::Failed(text.into())
 }
 
-/// What an error of sled says about the store.
+/// What an error of sled says about the store, when something was read.
 fn of_sled(error: sled::Error) -> BacklogError {
     use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    /// The device cannot give back what it holds.
+    const EIO: i32 = 5;
     match &error {
-        sled::Error::Io(io) if !matches!(io.kind(), InvalidData | NotFound | UnexpectedEof) => {
+        sled::Error::Io(io)
+            if io.raw_os_error() != Some(EIO)
+                && !matches!(io.kind(), InvalidData | NotFound | UnexpectedEof) =>
+        {
             failed(error)
         }
         _ => BacklogError::Damaged(error.to_string().into()),
@@ -256,7 +266,15 @@ impl Sled {
         let anew = damaged && self.incurable.load(Ordering::Relaxed);
         self.incurable.store(damaged && !anew, Ordering::Relaxed);
         let open = if anew { files::begin_anew } else { files::open };
-        let (opened, mut catalogue) = open(&self.directory, &self.options)?;
+        let mut attempt = open(&self.directory, &self.options);
+        for _ in 0..REOPENINGS {
+            if !matches!(attempt, Err(BacklogError::InUse)) {
+                break;
+            }
+            thread::park_timeout(REOPEN_AFTER);
+            attempt = files::open(&self.directory, &self.options);
+        }
+        let (opened, mut catalogue) = attempt?;
         let mut old = self.catalogue.lock();
         let moved = catalogue.losses.iter().any(|loss| matches!(loss, Loss::Store(_)));
         if catalogue.inherit(&old) && !moved {

@@ -43,7 +43,14 @@ impl Directory {
     }
 
     fn open_with(&self, options: &SledOptions) -> Opened {
-        Sled::open(&self.store(), options.clone()).unwrap()
+        // Threads of sled's own may hold on to the files for a moment.
+        for _ in 0..200 {
+            match Sled::open(&self.store(), options.clone()) {
+                Err(BacklogError::InUse) => thread::park_timeout(REOPEN_AFTER),
+                opened => return opened.unwrap(),
+            }
+        }
+        panic!("it stays in use");
     }
 }
 

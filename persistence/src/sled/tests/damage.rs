@@ -127,6 +127,23 @@ fn an_end_that_went_missing_while_it_runs_is_told() {
 }
 
 #[test]
+fn opening_anew_keeps_floors_that_were_not_written_yet_and_cries_no_wolf() {
+    let directory = Directory::new();
+    let backlog = directory.open();
+    fill(&backlog, "/a", 1, 100);
+    backlog.raise_floor("/a", 150).unwrap();
+    backlog.raise_floor("/unknown", 160).unwrap();
+    fail_with(&backlog, BacklogError::Failed("flush".into()));
+    backlog.recover().unwrap();
+    assert_eq!(backlog.losses(), []);
+    assert_eq!((backlog.floor("/a"), backlog.floor("/b")), (Ok(150), Ok(160)));
+    assert_eq!(positions(&backlog, "/a").len(), 100);
+    drop(backlog);
+    let again = directory.open();
+    assert_eq!((again.floor("/a"), again.floor("/b")), (Ok(150), Ok(160)));
+}
+
+#[test]
 fn a_store_that_could_not_be_opened_anew_is_not_closed_for_good() {
     let directory = Directory::new();
     let backlog = directory.open();
