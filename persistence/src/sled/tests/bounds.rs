@@ -151,3 +151,17 @@ fn marks_are_counted_over_a_restart() {
     assert_eq!(second.forget_marks(i64::MIN, 5), Ok(4));
     assert_eq!(second.usage().unwrap().marks, 5);
 }
+
+#[test]
+fn no_batch_has_more_rows_than_sled_bears_and_what_belongs_together_is_in_one() {
+    let mut all = rows::Rows::default();
+    for n in 0..1_000_u32 {
+        all.together(3);
+        for part in 0..3_u8 {
+            all.insert(&[&n.to_be_bytes()[..], &[part]].concat(), Vec::new());
+        }
+    }
+    let batches: Vec<_> = all.into_batches().collect();
+    assert_eq!(batches.len(), 7, "498 rows each");
+    assert!(rows::Rows::default().into_batches().next().is_none());
+}

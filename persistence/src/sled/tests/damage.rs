@@ -192,3 +192,21 @@ fn the_ballast_is_whole_or_not_there_and_made_anew() {
     backlog.recover().unwrap();
     assert_eq!(size(), Some(4_096), "space has returned");
 }
+
+#[test]
+fn what_is_written_to_a_channel_while_a_reader_gives_it_up_is_told() {
+    let directory = Directory::new();
+    let backlog = directory.open();
+    fill(&backlog, "/a", 1, 10);
+    let batch = [record("/a", 11, "x"), record("/b", 12, "x")];
+    let mut catalogue = backlog.catalogue.lock();
+    let mut rows = rows::Rows::default();
+    let number = |record: &Record| catalogue.number(&record.channel, 1, &mut rows).unwrap();
+    let numbers: Vec<u32> = batch.iter().map(number).collect();
+    assert_eq!(catalogue.give_up(&"/a".into(), numbers[0]), 10);
+    catalogue.appended(&batch, &numbers);
+    assert_eq!(catalogue.give_up(&"/b".into(), numbers[0]), 0, "that is another one");
+    drop(catalogue);
+    assert_eq!((backlog.head("/a"), backlog.floor("/a")), (Ok(None), Ok(11)));
+    assert_eq!(backlog.head("/b"), Ok(Some(12)));
+}
