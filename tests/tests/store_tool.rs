@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use weft_tests::api::{history, kept, publish, publish_durably};
-use weft_tests::broker::{Broker, binary};
+use weft_tests::broker::{Broker, binary, workspace};
 use weft_tests::http::Request;
 use weft_tests::wait::{PATIENCE, until};
 
@@ -371,4 +371,26 @@ fn damage_is_told_and_ends_nothing_else() {
         told += usize::from(!check.status.success());
     }
     assert!(told > 0, "some of it was noticed");
+}
+
+#[test]
+fn every_command_of_the_document_runs_as_written() {
+    let broker = Broker::start();
+    fill(&broker);
+    assert_eq!(broker.terminate(), Some(0));
+    let place = broker.data().parent().expect("a parent").to_owned();
+    fs::rename(broker.data(), place.join("weft-data")).unwrap();
+    let text = fs::read_to_string(workspace().join("docs/store-tool.md")).unwrap();
+    let pieces = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let script: String = pieces.collect();
+    assert_eq!(script.matches("weft store").count(), 5);
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", binary().parent().unwrap().display());
+    let mut shell = Command::new("sh");
+    shell.args(["-e", "-c", &script]).current_dir(&place).env("PATH", path);
+    let output = shell.output().expect("a shell");
+    assert!(output.status.success(), "{output:?}");
+    let saved = fs::read_to_string(place.join("backup.ndjson")).unwrap();
+    assert_eq!(export(&place.join("new-data")), saved);
+    assert_eq!(export(&place.join("weft-data")), saved);
 }
