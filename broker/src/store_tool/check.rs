@@ -41,3 +41,33 @@ impl Faults {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weft_persistence::Restore;
+
+    use super::super::place::Place;
+    use super::run;
+    use crate::config::Config;
+
+    #[test]
+    fn every_channel_that_makes_no_sense_is_a_fault() {
+        let data = std::env::temp_dir().join(format!("weft-check-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&data);
+        let place = Place::find(&Config { data: data.clone(), ..Config::default() }).unwrap();
+        std::fs::create_dir(&data).unwrap();
+        let mut store = Restore::begin(&place.directory, &place.options).unwrap();
+        store.channel("/bad/head", 0, 9).unwrap();
+        store.record(8, 0, r#"{"channel":"/bad/head","data":1}"#).unwrap();
+        store.channel("/bad/value", 0, 8).unwrap();
+        store.record(8, 0, r#"{"channel":"/other","data":1}"#).unwrap();
+        store.channel("/good", 0, 8).unwrap();
+        store.record(8, 0, r#"{"channel":"/good","data":1}"#).unwrap();
+        store.channel("no name", 8, 8).unwrap();
+        store.finish().unwrap();
+        drop(place.lock().unwrap());
+        let refused = run(&place).unwrap_err();
+        std::fs::remove_dir_all(&data).unwrap();
+        assert!(refused.ends_with("not sound, faults: 3"), "{refused}");
+    }
+}

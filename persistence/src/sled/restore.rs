@@ -100,7 +100,7 @@ impl Restore {
         self.put(&key, rows::mark_value(&marked.mark))
     }
 
-    /// Writes what is not written, and closes the store.
+    /// Writes what is not written, and closes the store. sled lets go of its files a moment later.
     ///
     /// # Errors
     /// Those of the store.
@@ -218,7 +218,13 @@ mod tests {
         }
         restore.finish().unwrap();
 
-        let store = Sled::open_as_it_is(&directory.0, OPTIONS).unwrap();
+        // sled lets go of its files a moment after it is closed.
+        let store = loop {
+            match Sled::open_as_it_is(&directory.0, OPTIONS) {
+                Err(BacklogError::InUse) => std::thread::yield_now(),
+                opened => break opened.unwrap(),
+            }
+        };
         let usage = store.usage().unwrap();
         assert_eq!((usage.channels, usage.records, usage.bytes), (2, 1_500, 7_500));
         assert_eq!((store.head("/empty"), store.floor("/empty")), (Ok(Some(70)), Ok(70)));
