@@ -19,6 +19,7 @@ use crate::core::clock::Clock;
 use crate::core::publishing::Commit;
 use crate::core::rules::Rules;
 use crate::core::settling::Settler;
+use crate::swap;
 
 /// How often the ceiling of positions is raised: it stands 10 s ahead.
 const RAISE_EVERY: Duration = Duration::from_secs(2);
@@ -107,6 +108,9 @@ impl Storage {
         };
         let Some(sled) = sled else { return Ok((storage, origin)) };
         let directory = data.join(STORE);
+        if swap::put_back(&directory)? {
+            tracing::warn!("a compaction was interrupted; the store is where it was before");
+        }
         let sled = SledOptions { shared_floor: boot.ceiling, ..sled };
         let Opened { backlog, moved_aside } =
             Sled::open(&directory, sled).map_err(io::Error::other)?;

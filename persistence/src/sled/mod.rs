@@ -10,6 +10,7 @@
 
 mod catalogue;
 mod files;
+mod restore;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use sled::Batch;
 
+pub use self::restore::Restore;
 use self::{
     catalogue::{Catalogue, Channel},
     files::Files,

@@ -240,6 +240,7 @@ const TABLE: &[Area] = &[
         &[
             "crate::config",
             "crate::core",
+            "crate::swap",
             "tokio",
             "tokio_util",
             "tracing",
@@ -248,9 +249,20 @@ const TABLE: &[Area] = &[
         ],
         NO_SOCKETS,
     ),
+    area(&["broker/src/swap.rs"], &["rustix"], NO_SOCKETS),
     area(
-        &["broker/src/store_tool.rs"],
-        &["crate::config", "crate::storage", "serde", "serde_json", "weft_persistence"],
+        &["broker/src/store_tool/"],
+        &[
+            "crate::config",
+            "crate::storage",
+            "crate::store_tool",
+            "crate::swap",
+            "rustix",
+            "serde",
+            "serde_json",
+            "weft_persistence",
+            "weft_protocol",
+        ],
         NO_SOCKETS,
     ),
     area(
