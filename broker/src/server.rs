@@ -300,6 +300,7 @@ fn rules(config: &Config) -> Rules {
             messages: channel.backlog.messages,
             bytes: channel.backlog.bytes.get(),
             age_us: micros(channel.backlog.age.get()),
+            keep_last: channel.retain_last,
         },
         durability: durability(channel.durability),
         replay: channel.replay,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use weft_persistence::{
-    Backlog, BacklogError, Ceiling, Marked, Opened, Policy, Retention, Sled, SledOptions, Submit,
-    Writer, WriterOptions,
+    Backlog, BacklogError, Ceiling, Loss, Marked, Opened, Policy, Retention, Sled, SledOptions,
+    Submit, Writer, WriterOptions,
 };
 use weft_protocol::{ChannelLimits, ChannelName};
 
@@ -18,7 +18,7 @@ use crate::core::channels::Store;
 use crate::core::clock::Clock;
 use crate::core::publishing::Commit;
 use crate::core::rules::Rules;
-use crate::core::settling::Settler;
+use crate::core::settling::{self, Settler};
 use crate::swap;
 
 /// How often the ceiling of positions is raised: it stands 10 s ahead.
@@ -59,7 +59,7 @@ pub struct Storage {
     writer: Option<Arc<Writer<Commit>>>,
     settler: Settler,
     marks: Vec<Marked>,
-    moved_aside: bool,
+    losses: Vec<Loss>,
 }
 
 /// What the writer asks about channels.
@@ -93,7 +93,12 @@ impl Storage {
     ) -> Result<(Self, Origin), io::Error> {
         let StorageOptions { sled, writer, rules } = options;
         let (ceiling, boot) = Ceiling::open(data, clock.wall_us().saturating_add(10_000_000))?;
-        if boot.unclean {
+        if let Some(aside) = &boot.moved_aside {
+            tracing::error!(
+                aside = %aside.display(),
+                "the file of positions was damaged and moved aside: clients are told of a gap"
+            );
+        } else if boot.unclean {
             tracing::warn!("the last stop was not clean: clients are told of a possible gap");
         }
         let mut origin =
@@ -104,20 +109,22 @@ impl Storage {
             writer: None,
             settler,
             marks: Vec::new(),
-            moved_aside: false,
+            losses: Vec::new(),
         };
         let Some(sled) = sled else { return Ok((storage, origin)) };
         let directory = data.join(STORE);
         if swap::put_back(&directory)? {
             tracing::warn!("a compaction was interrupted; the store is where it was before");
         }
-        let sled = SledOptions { shared_floor: boot.ceiling, ..sled };
-        let Opened { backlog, moved_aside } =
-            Sled::open(&directory, sled).map_err(io::Error::other)?;
-        if let Some(aside) = &moved_aside {
-            tracing::error!(aside = %aside.display(), "the store was damaged and moved aside");
-            storage.moved_aside = true;
+        if boot.ceiling > 0 && !directory.exists() {
+            tracing::warn!(path = %directory.display(), "there is no store: an empty one is begun");
         }
+        let sled = SledOptions { shared_floor: boot.ceiling, ..sled };
+        let Opened { backlog, losses } = Sled::open(&directory, sled).map_err(io::Error::other)?;
+        losses.iter().for_each(settling::log_loss);
+        storage.losses = losses;
+        // A store from elsewhere may be ahead of this directory's positions.
+        origin.floor = origin.floor.max(backlog.highest());
         let backlog: Arc<dyn Backlog> = Arc::new(backlog);
         let since =
             clock.wall_us() - i64::try_from(writer.marks_window.as_micros()).unwrap_or(i64::MAX);
@@ -138,7 +145,9 @@ impl Storage {
     /// When the ceiling cannot be written.
     pub fn attach(&mut self, broker: &Arc<Broker>) -> io::Result<()> {
         self.settler.attach(broker);
-        broker.stats.store.moved_aside.inc_by(u64::from(self.moved_aside));
+        self.losses.drain(..).for_each(|loss| broker.stats.store.lost(&loss));
+        let troubled = self.writer.as_ref().is_some_and(|writer| writer.trouble().is_some());
+        broker.stats.store.trouble(troubled);
         broker.restore_marks(&std::mem::take(&mut self.marks));
         let ceiling = broker.wanted_ceiling();
         self.ceiling.raise(ceiling)?;

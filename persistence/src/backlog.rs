@@ -2,7 +2,7 @@
 //!
 //! The `conformance` suite holds an implementation to what is said here.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, path::PathBuf, sync::Arc};
 
 use crate::BacklogError;
 
@@ -66,8 +66,11 @@ impl Page {
         if self.records == 0 || (bytes > self.bytes && !first) {
             return false;
         }
-        self.records -= 1;
-        self.bytes = self.bytes.saturating_sub(bytes);
+        match self.bytes.checked_sub(bytes) {
+            Some(left) => (self.records, self.bytes) = (self.records - 1, left),
+            // A first record that is too large stands alone.
+            None => self.records = 0,
+        }
         true
     }
 }
@@ -88,7 +91,11 @@ pub struct Usage {
     pub disk_bytes: u64,
 }
 
-/// How much of one channel [`Backlog::trim`] leaves: the newest records that meet all three.
+/// At most so many records or marks go in one call of [`Backlog::trim`] or
+/// [`Backlog::forget_marks`], so that nobody waits for long.
+pub const TRIM_MOST: u64 = 500;
+
+/// How much of one channel [`Backlog::trim`] leaves: the newest records that meet all three bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// At most so many records.
@@ -97,11 +104,25 @@ pub struct Retention {
     pub bytes: u64,
     /// None more than so many microseconds older than the time given to `trim`.
     pub age_us: i64,
+    /// Whether the newest record stays, whatever the bounds say.
+    pub keep_last: bool,
 }
 
 impl Retention {
     /// Trims nothing.
-    pub const ALL: Self = Self { messages: u64::MAX, bytes: u64::MAX, age_us: i64::MAX };
+    pub const ALL: Self =
+        Self { messages: u64::MAX, bytes: u64::MAX, age_us: i64::MAX, keep_last: false };
+}
+
+/// What a store had to give up for good. Its floors say so to whoever reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loss {
+    /// All of it was damaged and moved aside, to this path; an empty store was begun.
+    Store(PathBuf),
+    /// What was written last before a clean stop is gone.
+    End,
+    /// The records of this channel could not be read.
+    Channel(Arc<str>),
 }
 
 /// The stored past of many channels.
@@ -120,12 +141,16 @@ impl Retention {
 /// **Marks** are kept apart from the records they came with: trimming or dropping a channel leaves
 /// them, and only [`forget_marks`](Self::forget_marks) bounds them.
 ///
-/// All methods block, and all but [`close`](Self::close) fail with [`BacklogError::Closed`] after
+/// All methods block, and all that can fail but [`close`](Self::close) fail with [`BacklogError::Closed`] after
 /// it. They may be called from many threads; an append is seen whole or not at all. Where a store
 /// cannot do what it is asked, the error is [`BacklogError::Full`] or [`BacklogError::Failed`].
+/// Records that turn out to be unreadable are no error: their channel is dropped, which its floor
+/// and [`losses`](Self::losses) say. Where that does not help, it is [`BacklogError::Damaged`].
 pub trait Backlog: Send + Sync + Debug {
     /// Adds records with their marks, in their order, all or none. Records of several channels may
     /// be mixed. A store that outlives the process has made them durable when this returns `Ok`.
+    /// Where that failed, or the process died meanwhile, a first part of them may be found when the
+    /// store is opened again; a record is never without its mark.
     ///
     /// # Errors
     /// [`BacklogError::OutOfOrder`] if a position is not greater than 0 and than the one before it
@@ -163,9 +188,10 @@ pub trait Backlog: Send + Sync + Debug {
     /// Those of the store.
     fn head(&self, channel: &str) -> Result<Option<i64>, BacklogError>;
 
-    /// Drops the oldest records of a channel until the rest meets `keep`, and raises its floor over
-    /// them. Says how many went. `now_us` is the wall time in microseconds since 1970; a record is
-    /// judged only once all older positions are gone, whatever its time.
+    /// Drops the oldest records of a channel until the rest meets `keep`, at most [`TRIM_MOST`] of
+    /// them, and raises its floor over them. Says how many went: if as many as that, more may be
+    /// left to drop. `now_us` is the wall time in microseconds since 1970; a record is judged only
+    /// once all older positions are gone, whatever its time.
     ///
     /// # Errors
     /// Those of the store; an unknown channel has nothing to trim.
@@ -191,14 +217,26 @@ pub trait Backlog: Send + Sync + Debug {
     /// Those of the store.
     fn marks(&self, since_us: i64) -> Result<Vec<Marked>, BacklogError>;
 
-    /// Forgets the marks whose time is before `before_us`, and the oldest ones until `max` are left.
-    /// Says how many went.
+    /// Forgets the marks whose time is before `before_us`, and the oldest ones until `max` are left;
+    /// at most [`TRIM_MOST`]. Says how many went: if as many as that, more may be left to forget.
     ///
     /// # Errors
     /// Those of the store.
     fn forget_marks(&self, before_us: i64, max: u64) -> Result<u64, BacklogError>;
 
-    /// How much is stored.
+    /// Gives back to the store a piece of what was trimmed or dropped, if enough of that has come
+    /// together. Says whether there is more to do at once. Nobody sees a difference but the disk.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn tidy(&self) -> Result<bool, BacklogError>;
+
+    /// What had to be given up for good since this was asked last. Works after closing, too.
+    fn losses(&self) -> Vec<Loss> {
+        Vec::new()
+    }
+
+    /// How much is stored. Cheap enough to be asked often.
     ///
     /// # Errors
     /// Those of the store.

@@ -10,7 +10,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::FileExt,
-    path::Path,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -31,7 +31,7 @@ const STRIDE: usize = 4_096;
 const FILE_BYTES: usize = 2 * STRIDE;
 
 /// What [`Ceiling::open`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot {
     /// No number above it was ever given out. 0 on a first start.
     pub ceiling: i64,
@@ -40,6 +40,8 @@ pub struct Boot {
     pub doubt: i64,
     /// Whether this start follows an unclean stop.
     pub unclean: bool,
+    /// Where a damaged file was moved to, if there was one.
+    pub moved_aside: Option<PathBuf>,
 }
 
 /// See the module.
@@ -77,9 +79,11 @@ impl Ceiling {
             Err(error) => return Err(error),
         };
         let Some(slot) = newest(&bytes) else {
-            fs::rename(&path, directory.join(format!("{NAME}.corrupt-{}", seconds())))?;
+            let aside = directory.join(format!("{NAME}.corrupt-{}", seconds()));
+            fs::rename(&path, &aside)?;
             let slot = Slot { sequence: 0, ceiling: fallback, doubt: fallback, dirty: true };
-            return Self::create(directory, slot);
+            let (ceiling, boot) = Self::create(directory, slot)?;
+            return Ok((ceiling, Boot { moved_aside: Some(aside), ..boot }));
         };
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
         Ok(Self::start(file, slot))
@@ -105,7 +109,7 @@ impl Ceiling {
         }
         let Slot { ceiling, doubt, dirty: unclean, .. } = slot;
         let state = Mutex::new(State { slot, marked: false, least: ceiling });
-        (Self { file, state }, Boot { ceiling, doubt, unclean })
+        (Self { file, state }, Boot { ceiling, doubt, unclean, moved_aside: None })
     }
 
     /// Numbers up to `to` may be given out once this returns: it is durable then. Until

@@ -24,12 +24,15 @@ macro_rules! conformance {
             an_unknown_channel_is_empty_and_has_lost_nothing
             a_position_that_does_not_follow_is_refused
             a_refused_batch_leaves_nothing_behind
+            a_large_batch_is_stored_whole
             an_empty_batch_is_fine
             trimming_by_count_keeps_the_newest
             trimming_by_bytes_counts_the_texts
             trimming_by_age_keeps_what_is_exactly_that_old
             a_younger_record_shelters_older_times_behind_it
             trimming_all_keeps_head_and_floor
+            trimming_is_done_in_pieces
+            the_last_record_may_be_kept_whatever_its_age_and_size
             positions_go_on_after_all_was_trimmed
             names_and_texts_may_hold_any_character
             a_raised_floor_tells_of_a_loss_and_drops_nothing
@@ -39,7 +42,9 @@ macro_rules! conformance {
             marks_are_kept_apart_from_records
             a_refused_batch_leaves_no_mark
             marks_are_forgotten_by_age_and_by_number
+            marks_are_forgotten_in_pieces
             usage_counts_what_can_be_read
+            tidying_comes_to_an_end_and_changes_nothing
             readers_see_batches_whole
             random_operations_agree_with_the_model
             nothing_works_after_closing_but_closing

@@ -23,6 +23,8 @@ pub enum BacklogError {
     Full,
     /// The store failed, and will go on failing until it recovers. The text says what happened.
     Failed(Arc<str>),
+    /// What the files hold makes no sense. The text says what was found.
+    Damaged(Arc<str>),
     /// The store was written by a newer version, in a format that this one does not know.
     Newer {
         /// The format of the store.
@@ -43,6 +45,7 @@ impl fmt::Display for BacklogError {
             Self::Closed => f.write_str("the backlog is closed"),
             Self::Full => f.write_str("no space left on the device of the backlog"),
             Self::Failed(why) => write!(f, "the backlog failed: {why}"),
+            Self::Damaged(what) => write!(f, "the backlog is damaged: {what}"),
             Self::Newer { found, known } => write!(
                 f,
                 "the backlog was written by a newer version (format {found}, known is {known})"

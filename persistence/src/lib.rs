@@ -16,7 +16,7 @@ mod memory;
 #[cfg(any(test, feature = "conformance"))]
 mod model;
 
-pub use backlog::{Backlog, Mark, Marked, Page, Record, Retention, Usage};
+pub use backlog::{Backlog, Loss, Mark, Marked, Page, Record, Retention, TRIM_MOST, Usage};
 pub use error::BacklogError;
 pub use memory::{Memory, MemoryLimits};
 mod sled;

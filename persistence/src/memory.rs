@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{Backlog, BacklogError, Mark, Marked, Page, Record, Retention, Usage};
+use crate::{Backlog, BacklogError, Mark, Marked, Page, Record, Retention, TRIM_MOST, Usage};
 
 /// What a record costs besides its text: itself, and the counters of its shared text.
 const RECORD_OVERHEAD: u64 = (size_of::<Record>() + 2 * size_of::<usize>()) as u64;
@@ -115,7 +115,7 @@ impl Backlog for Memory {
         self.with(|state| {
             let Some(channel) = state.channels.get_mut(channel) else { return 0 };
             let mut trimmed = 0;
-            while channel.passes(keep, now_us) {
+            while trimmed < TRIM_MOST && channel.passes(keep, now_us) {
                 state.bytes -= channel.pop();
                 trimmed += 1;
             }
@@ -153,7 +153,7 @@ impl Backlog for Memory {
             let mut forgotten = 0;
             while let Some(oldest) = state.marks.first_entry() {
                 let old = oldest.key().0 < before_us;
-                if !old && state.marks.len() as u64 <= max {
+                if forgotten == TRIM_MOST || (!old && state.marks.len() as u64 <= max) {
                     break;
                 }
                 state.marks.pop_first();
@@ -161,6 +161,10 @@ impl Backlog for Memory {
             }
             forgotten
         })
+    }
+
+    fn tidy(&self) -> Result<bool, BacklogError> {
+        self.with(|_| false)
     }
 
     fn usage(&self) -> Result<Usage, BacklogError> {
@@ -311,7 +315,8 @@ impl Channel {
 
     /// Whether the oldest record has to go.
     fn passes(&self, keep: &Retention, now_us: i64) -> bool {
-        self.records.front().is_some_and(|oldest| {
+        let last = keep.keep_last && self.records.len() == 1;
+        self.records.front().filter(|_| !last).is_some_and(|oldest| {
             self.records.len() as u64 > keep.messages
                 || self.text_bytes > keep.bytes
                 || now_us.saturating_sub(oldest.time_us) > keep.age_us

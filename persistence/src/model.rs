@@ -101,7 +101,8 @@ impl Model {
             let count = records.len() as u64;
             let Some(oldest) = records.first_entry() else { break };
             let young = now_us - oldest.get().time_us <= keep.age_us;
-            if count <= keep.messages && bytes as u64 <= keep.bytes && young {
+            let last = keep.keep_last && count == 1;
+            if last || (count <= keep.messages && bytes as u64 <= keep.bytes && young) {
                 break;
             }
             let gone = oldest.remove().position;
@@ -274,6 +275,11 @@ fn mark(random: &mut Random) -> Mark {
 
 /// Mostly one bound at a time, so that each matters.
 fn retention(random: &mut Random) -> Retention {
+    let keep = bounds(random);
+    Retention { keep_last: random.below(2) == 0, ..keep }
+}
+
+fn bounds(random: &mut Random) -> Retention {
     match random.below(4) {
         0 => Retention { messages: random.below(10), ..Retention::ALL },
         1 => Retention { bytes: random.below(150), ..Retention::ALL },
@@ -282,6 +288,7 @@ fn retention(random: &mut Random) -> Retention {
             messages: random.below(10),
             bytes: random.below(150),
             age_us: random.below_i64(200),
+            keep_last: false,
         },
     }
 }

@@ -17,7 +17,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{Backlog, BacklogError, Record, Retention};
+use crate::{Backlog, BacklogError, Loss, Record, Retention};
 use queue::Shared;
 use worker::Worker;
 
@@ -57,6 +57,9 @@ pub trait Events<T>: Send {
 
     /// The store became unable to write, and why, or able again (`None`). Called once a change.
     fn health(&mut self, trouble: Option<&BacklogError>);
+
+    /// The store gave something up for good.
+    fn lost(&mut self, loss: &Loss);
 }
 
 /// One attempt to append.
@@ -133,7 +136,8 @@ enum Thread {
 }
 
 impl<T: Send + 'static> Writer<T> {
-    /// Starts the thread. From now on nobody else should append, trim or recover this backlog.
+    /// Starts the thread. From now on nobody else should append to this backlog, tidy or recover it.
+    /// Whether it can write is known when this returns.
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -146,7 +150,8 @@ impl<T: Send + 'static> Writer<T> {
         let batch_records = options.batch_records.clamp(1, queue::APPEND_RECORDS);
         let options = WriterOptions { batch_records, ..options };
         let shared = Arc::new(Shared::new(options));
-        let worker = Worker::new(Arc::clone(&shared), backlog, options, policy, events);
+        let mut worker = Worker::new(Arc::clone(&shared), backlog, options, policy, events);
+        worker.look();
         let handle = thread::Builder::new().name("weft-store".to_owned()).spawn(|| worker.run())?;
         let id = handle.thread().id();
         Ok(Self { shared, id, thread: Mutex::new(Thread::Running(handle)) })

@@ -1,4 +1,4 @@
-//! What is kept over a restart, and what becomes of it when the disk, the process or the files fail.
+//! What is kept over a restart, and what becomes of it when the process is killed.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use weft_tests::api::{history, kept, position, post, publish, publish_durably};
 use weft_tests::broker::{Broker, Setup, binary};
 use weft_tests::http::{Connection, Request};
-use weft_tests::wait::{PATIENCE, until};
 
 fn store_tool(broker: &Broker, arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
@@ -96,30 +95,6 @@ fn p3_what_was_acknowledged_as_durable_survives_a_thousand_kills() {
 }
 
 #[test]
-fn a_damaged_store_is_moved_aside_and_the_broker_starts() {
-    let broker = Broker::start();
-    let before = publish_durably(&broker, "/a", 1);
-    assert_eq!(broker.terminate(), Some(0));
-    let file = broker.data().join("store/db");
-    let mut bytes = fs::read(&file).unwrap();
-    bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
-    fs::write(&file, bytes).unwrap();
-    assert!(!store_tool(&broker, &["check"]).status.success());
-    broker.restart();
-    assert!(broker.log().contains("moved aside"), "{}", broker.log());
-    let names = fs::read_dir(broker.data()).unwrap().flatten();
-    let names: Vec<_> = names.map(|entry| entry.file_name().into_string().unwrap()).collect();
-    assert!(names.iter().any(|name| name.starts_with("store.corrupt-")), "{names:?}");
-    assert_eq!(broker.metric("weft_store_moved_aside_total"), 1.0);
-    let page = history(&broker, "/a", &format!("?since={before}"));
-    assert_eq!(page["messages"], json!([]));
-    assert!(publish(&broker, "/a", 2) > before);
-    let page = history(&broker, "/a", &format!("?since={}", before - 1));
-    assert_eq!(page["gap"][0]["channel"], "/a", "what was there is told to be missing: {page}");
-    assert_eq!(kept(&broker, "/a"), [json!(2)]);
-}
-
-#[test]
 fn a_store_in_use_stops_a_second_broker_and_the_tool() {
     let broker = Broker::start();
     let data = broker.data().display().to_string();
@@ -176,74 +151,4 @@ fn p5_the_least_recently_used_channels_go_when_the_store_is_full() {
     assert!(kept(&broker, "/b/0").is_empty(), "the oldest channel went");
     assert!(kept(&broker, "/b/7").len() >= 65, "the newest is whole");
     assert!(broker.metric("weft_store_bytes") <= 256.0 * 1_024.0);
-}
-
-/// A small file system in memory, unmounted at the end.
-struct Disk(std::path::PathBuf);
-
-impl Disk {
-    fn mount(broker_data: &std::path::Path) -> Option<Self> {
-        let path = broker_data.with_extension("disk");
-        fs::create_dir_all(&path).ok()?;
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
-            .arg(&path)
-            .output()
-            .is_ok_and(|output| output.status.success());
-        mounted.then_some(Self(path))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
-#[test]
-fn a_full_disk_refuses_what_is_durable_keeps_the_rest_and_recovers() {
-    let base = std::env::temp_dir().join(format!("weft-full-{}", std::process::id()));
-    let Some(disk) = Disk::mount(&base) else {
-        println!("skipped: no file system may be mounted here");
-        return;
-    };
-    let toml = "[store]\nreserve = \"4MiB\"\nballast = \"1MiB\"\ncache = \"4MiB\"\n";
-    let setup = Setup::default().toml(toml).arg("--data").arg(disk.0.to_str().unwrap());
-    let broker = setup
-        .without_flags()
-        .arg("--listen")
-        .arg("127.0.0.1:0")
-        .arg("--admin")
-        .arg("127.0.0.1:0")
-        .start();
-    publish_durably(&broker, "/a", 1);
-    let filler = disk.0.join("filler");
-    fs::write(&filler, vec![0; 20 << 20]).unwrap();
-    let refused = until("a refusal", PATIENCE, || {
-        let response = post(&broker, "/a", "?durable=1", &json!(2));
-        (response.status == 503).then_some(response)
-    });
-    assert_eq!(refused.header("Retry-After"), Some("1"));
-    assert_eq!(post(&broker, "/a", "?durable=1", &json!(3)).status, 503);
-    let before = kept(&broker, "/a").len();
-    publish(&broker, "/a", 4);
-    assert_eq!(kept(&broker, "/a").len(), before + 1, "the rest goes on in memory");
-    let ready = broker.admin_get("/readyz");
-    assert_eq!(ready.status, 503);
-    assert!(ready.text().contains("store"), "{}", ready.text());
-    assert_eq!(broker.metric("weft_store_up"), 0.0);
-    fs::remove_file(&filler).unwrap();
-    broker.wait_metric("weft_store_up", |up| up == 1.0);
-    assert_eq!(broker.admin_get("/readyz").status, 200);
-    publish_durably(&broker, "/a", 5);
-    let all = kept(&broker, "/a");
-    assert_eq!(all.last(), Some(&json!(5)));
-    broker.kill();
-    let export = Command::new(binary()).args(["store", "export", "--data"]).arg(&disk.0).output();
-    let export = String::from_utf8(export.expect("the tool runs").stdout).unwrap();
-    for data in &all {
-        let text = format!("\"data\":{data}}}");
-        assert!(export.contains(&text), "what memory kept was written when space returned: {text}");
-    }
 }

@@ -53,7 +53,12 @@ impl Rule {
 impl Default for Rule {
     /// The last 1,000 messages or 24 hours, on disk within the interval.
     fn default() -> Self {
-        let keep = Retention { messages: 1_000, bytes: 1 << 30, age_us: 24 * 3_600 * 1_000_000 };
+        let keep = Retention {
+            messages: 1_000,
+            bytes: 1 << 30,
+            age_us: 24 * 3_600 * 1_000_000,
+            keep_last: false,
+        };
         Self {
             keep,
             durability: Durability::Interval,
@@ -130,6 +135,7 @@ impl Rules {
 /// A rule without contradictions: a last message to hand out must be kept, and what is not kept
 /// needs no disk.
 fn settled(mut rule: Rule) -> Rule {
+    rule.keep.keep_last = rule.retain_last;
     if rule.retain_last {
         rule.keep.messages = rule.keep.messages.max(1);
     }

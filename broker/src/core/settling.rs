@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use weft_persistence::{BacklogError, Events, Flush};
+use weft_persistence::{BacklogError, Events, Flush, Loss};
 use weft_protocol::{ChannelLimits, ChannelName, Error};
 
 use super::broker::Broker;
@@ -107,13 +107,38 @@ impl Events<Commit> for Settler {
     }
 
     fn health(&mut self, trouble: Option<&BacklogError>) {
-        let Some(broker) = self.broker() else { return };
-        broker.stats.store.trouble(trouble.is_some());
         match trouble {
             Some(error) => {
-                tracing::error!(%error, "the store cannot write; messages stay in memory")
+                tracing::error!(%error, "the store cannot write; messages stay in memory");
             }
             None => tracing::info!("the store can write again"),
         }
+        if let Some(broker) = self.broker() {
+            broker.stats.store.trouble(trouble.is_some());
+        }
+    }
+
+    fn lost(&mut self, loss: &Loss) {
+        log_loss(loss);
+        if let Some(broker) = self.broker() {
+            broker.stats.store.lost(loss);
+        }
+    }
+}
+
+/// Says what the store gave up.
+pub fn log_loss(loss: &Loss) {
+    match loss {
+        Loss::Store(aside) => tracing::error!(
+            aside = %aside.display(),
+            "the store was damaged and moved aside; an empty one is begun"
+        ),
+        Loss::End => tracing::error!(
+            "the store lost what was written last: clients are told of a gap in every channel"
+        ),
+        Loss::Channel(name) => tracing::error!(
+            channel = %name,
+            "the store cannot read a channel and dropped it: clients are told of the gap"
+        ),
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use weft_persistence::Loss;
 
 /// Counters and histograms of the core.
 #[derive(Debug, Clone)]
@@ -124,8 +125,9 @@ pub struct StoreStats {
     records: Histogram,
     errors: IntCounter,
     troubles: IntCounter,
-    /// Damaged stores that were moved aside at the start.
-    pub moved_aside: IntCounter,
+    moved_aside: IntCounter,
+    ends_lost: IntCounter,
+    channels_lost: IntCounter,
 }
 
 impl StoreStats {
@@ -157,6 +159,14 @@ impl StoreStats {
                 "weft_store_moved_aside_total",
                 "Damaged stores that were moved aside.",
             )?,
+            ends_lost: counter(
+                "weft_store_ends_lost_total",
+                "Times what the store had written last was gone.",
+            )?,
+            channels_lost: counter(
+                "weft_store_channels_lost_total",
+                "Channels whose messages the store could not read.",
+            )?,
         })
     }
 
@@ -167,6 +177,15 @@ impl StoreStats {
             self.records.observe(records as f64);
         } else {
             self.errors.inc();
+        }
+    }
+
+    /// Counts what the store gave up.
+    pub fn lost(&self, loss: &Loss) {
+        match loss {
+            Loss::Store(_) => self.moved_aside.inc(),
+            Loss::End => self.ends_lost.inc(),
+            Loss::Channel(_) => self.channels_lost.inc(),
         }
     }
 

@@ -111,6 +111,10 @@ impl Backlog for Recorder {
         Ok(0)
     }
 
+    fn tidy(&self) -> Result<bool, BacklogError> {
+        Ok(false)
+    }
+
     fn usage(&self) -> Result<Usage, BacklogError> {
         Ok(Usage::default())
     }

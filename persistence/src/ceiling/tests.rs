@@ -10,7 +10,7 @@ use super::*;
 const FALLBACK: i64 = 99_000_000;
 
 /// A data directory, removed at the end.
-struct Data(std::path::PathBuf);
+struct Data(PathBuf);
 
 impl Data {
     fn new() -> Self {
@@ -50,7 +50,7 @@ impl Drop for Data {
 }
 
 fn boot(ceiling: i64, doubt: i64, unclean: bool) -> Boot {
-    Boot { ceiling, doubt, unclean }
+    Boot { ceiling, doubt, unclean, moved_aside: None }
 }
 
 #[test]
@@ -163,7 +163,10 @@ fn what_makes_no_sense_is_moved_aside_and_the_fallback_holds() {
     for damaged in [&b""[..], b"x", &[7; FILE_BYTES], &[0; FILE_BYTES + 1]] {
         let data = Data::new();
         data.set(damaged);
-        assert_eq!(data.boot(), boot(FALLBACK, FALLBACK, true));
+        let found = data.boot();
+        let aside = found.moved_aside.clone().unwrap();
+        assert!(aside.exists() && data.names().iter().any(|name| aside.ends_with(name)));
+        assert_eq!(found, Boot { moved_aside: Some(aside), ..boot(FALLBACK, FALLBACK, true) });
         let aside: Vec<_> = data.names().into_iter().filter(|name| name != NAME).collect();
         assert_eq!(aside.len(), 1);
         assert!(aside[0].starts_with("positions.corrupt-"), "{aside:?}");

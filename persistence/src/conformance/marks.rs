@@ -1,7 +1,7 @@
 //! Marks: in and out with their records, and on their own from then on.
 
 use super::{Make, Outcome, record};
-use crate::{Backlog, BacklogError, Mark, Marked, Page, Record, Retention};
+use crate::{Backlog, BacklogError, Mark, Marked, Page, Record, Retention, TRIM_MOST};
 
 /// A mark that its number tells apart.
 fn mark(number: u8) -> Mark {
@@ -68,5 +68,17 @@ cases! {
         assert_eq!(backlog.forget_marks(i64::MAX, 0)?, 2);
         assert_eq!(times(&*backlog)?, []);
         assert_eq!(backlog.read_after("/a", 0, Page::ALL)?.len(), 9);
+    }
+
+    /// So many at a time, the oldest first.
+    marks_are_forgotten_in_pieces(make) {
+        let backlog = make();
+        let most = i64::try_from(TRIM_MOST).unwrap_or(i64::MAX);
+        let batch: Vec<_> = (1..=2 * most).map(|at| marked("/a", at, at, 0)).collect();
+        backlog.append(&batch)?;
+        assert_eq!(backlog.forget_marks(2 * most, u64::MAX)?, TRIM_MOST);
+        assert_eq!(times(&*backlog)?.first(), Some(&(most + 1)));
+        assert_eq!(backlog.forget_marks(2 * most, u64::MAX)?, TRIM_MOST - 1);
+        assert_eq!(times(&*backlog)?, [2 * most]);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Make, Outcome, filled, page, positions, record};
-use crate::{BacklogError, Page, Record, Retention};
+use crate::{BacklogError, Page, Record, Retention, Usage};
 
 cases! {
     /// Every field survives.
@@ -120,5 +120,22 @@ cases! {
         backlog.trim("/b", &Retention { messages: 0, ..Retention::ALL }, 0)?;
         let usage = backlog.usage()?;
         assert_eq!((usage.channels, usage.records, usage.bytes, usage.marks), (2, 3, 30, 0));
+    }
+
+    /// Whatever it removes is nothing that anybody sees.
+    tidying_comes_to_an_end_and_changes_nothing(make) {
+        let backlog = filled(make, 400)?;
+        backlog.trim("/a", &Retention { messages: 30, ..Retention::ALL }, 0)?;
+        let before = Usage { disk_bytes: 0, ..backlog.usage()? };
+        for _ in 0..100 {
+            if !backlog.tidy()? {
+                break;
+            }
+        }
+        assert!(!backlog.tidy()?);
+        assert_eq!(Usage { disk_bytes: 0, ..backlog.usage()? }, before);
+        assert_eq!(positions(&*backlog, "/a")?, (371..=400).collect::<Vec<_>>());
+        assert_eq!(backlog.floor("/a")?, 370);
+        assert_eq!(backlog.losses(), []);
     }
 }

@@ -1,7 +1,7 @@
 //! What goes, and what the floor says of it.
 
 use super::{Make, Outcome, filled, positions, record};
-use crate::{BacklogError, Record, Retention};
+use crate::{BacklogError, Record, Retention, TRIM_MOST};
 
 cases! {
     /// The floor is the newest that went.
@@ -39,6 +39,35 @@ cases! {
         let keep = Retention { age_us: 100, ..Retention::ALL };
         assert_eq!(backlog.trim("/a", &keep, 1_050)?, 0);
         assert_eq!(backlog.trim("/a", &keep, 1_101)?, 2);
+    }
+
+    /// So many at a time, and what is not trimmed yet can be read.
+    trimming_is_done_in_pieces(make) {
+        let most = i64::try_from(TRIM_MOST).unwrap_or(i64::MAX);
+        let backlog = filled(make, 3 * most)?;
+        let keep = Retention { messages: 10, ..Retention::ALL };
+        for round in 1..=2 {
+            assert_eq!(backlog.trim("/a", &keep, 0)?, TRIM_MOST);
+            assert_eq!(backlog.floor("/a")?, round * most);
+            assert_eq!(positions(&*backlog, "/a")?.first(), Some(&(round * most + 1)));
+        }
+        assert_eq!(backlog.trim("/a", &keep, 0)?, TRIM_MOST - 10);
+        assert_eq!(backlog.trim("/a", &keep, 0)?, 0);
+        assert_eq!(positions(&*backlog, "/a")?.len(), 10);
+    }
+
+    /// Only the newest one; the others go as ever.
+    the_last_record_may_be_kept_whatever_its_age_and_size(make) {
+        let backlog = filled(make, 10)?;
+        let none = Retention { messages: 0, bytes: 0, age_us: 0, keep_last: true };
+        assert_eq!(backlog.trim("/a", &none, 1_000)?, 9);
+        assert_eq!(positions(&*backlog, "/a")?, [10]);
+        assert_eq!(backlog.trim("/a", &none, 1_000)?, 0);
+        backlog.append(&[record("/a", 11, "0123456789")])?;
+        assert_eq!(backlog.trim("/a", &none, 1_000)?, 1);
+        assert_eq!(positions(&*backlog, "/a")?, [11]);
+        assert_eq!(backlog.trim("/a", &Retention { keep_last: false, ..none }, 1_000)?, 1);
+        assert_eq!(backlog.floor("/a")?, 11);
     }
 
     /// An empty channel still knows where it stood.

@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::{Make, Outcome, filled, positions, record};
-use crate::{BacklogError, Page, Retention, model};
+use crate::{BacklogError, Mark, Page, Record, Retention, model};
 
 cases! {
     /// The same, a lower, zero and a negative position are out of order, and the error says where.
@@ -30,6 +30,22 @@ cases! {
         assert_eq!(backlog.head("/b")?, None);
         backlog.append(&batch[..2])?;
         assert_eq!(positions(&*backlog, "/b")?, [7]);
+    }
+
+    /// However many records, marks and channels it has.
+    a_large_batch_is_stored_whole(make) {
+        let backlog = make();
+        let batch: Vec<_> = (1..=1_000_i64)
+            .map(|at| {
+                let mark = Mark { key: [7; 16], print: [8; 16], subscribers: 9 };
+                Record { mark: Some(mark), ..record(&format!("/{}", at % 700), at, "text") }
+            })
+            .collect();
+        backlog.append(&batch)?;
+        let usage = backlog.usage()?;
+        assert_eq!((usage.channels, usage.records, usage.marks), (700, 1_000, 1_000));
+        assert_eq!(positions(&*backlog, "/5")?, [5, 705]);
+        assert_eq!(backlog.marks(i64::MIN)?.len(), 1_000);
     }
 
     /// Nothing happens, without an error.
@@ -81,6 +97,7 @@ cases! {
         assert_eq!(backlog.names(""), Err(closed.clone()));
         assert_eq!(backlog.marks(0), Err(closed.clone()));
         assert_eq!(backlog.forget_marks(0, 0), Err(closed.clone()));
+        assert_eq!(backlog.tidy(), Err(closed.clone()));
         assert_eq!(backlog.usage(), Err(closed.clone()));
         assert_eq!(backlog.health(), Err(closed.clone()));
         assert_eq!(backlog.recover(), Err(closed));

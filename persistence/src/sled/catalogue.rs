@@ -1,163 +1,68 @@
-//! What is known of each channel without asking the disk.
+//! What is known of all channels without asking the disk.
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Bound,
     sync::Arc,
 };
 
-use sled::Batch;
-
 use super::{
-    META_EVERY, SledOptions, failed,
-    files::Files,
-    rows::{self, Meta},
+    META_EVERY, SledOptions,
+    channel::{Channel, Cut, Plan},
+    rows::{self, Meta, Rows},
 };
-use crate::{BacklogError, Record, Retention, Usage};
-
-/// Fewer dead rows than this stay where they are.
-const GRAVES: u64 = 64;
+use crate::{BacklogError, Loss, Record, Usage};
 
 /// All channels.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
-    channels: BTreeMap<Arc<str>, Channel>,
-    next_number: u32,
-    shared_floor: i64,
+    pub(super) channels: BTreeMap<Arc<str>, Channel>,
+    pub(super) next_number: u32,
+    pub(super) shared_floor: i64,
     /// Channels whose rows are yet to be removed.
-    doomed: VecDeque<u32>,
+    pub(super) doomed: VecDeque<Doomed>,
+    /// Channels whose dead rows are yet to be removed.
+    pub(super) graves: VecDeque<Arc<str>>,
     /// Channels, and the shared floor, that the next batch is to write down.
-    raised: Vec<Arc<str>>,
-    shared_raised: bool,
-    turn: u64,
-    records: u64,
-    bytes: u64,
+    pub(super) raised: Vec<Arc<str>>,
+    pub(super) shared_raised: bool,
+    pub(super) turn: u64,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    pub(super) marks: u64,
+    /// Dead rows of channels that live.
+    pub(super) dead_bytes: u64,
+    /// Dead bytes past which no channel's dead rows are few enough to stay.
+    pub(super) dead_bytes_most: u64,
+    /// What was given up for good and not told yet.
+    pub(super) losses: Vec<Loss>,
 }
 
-/// One channel.
+/// A channel that was dropped.
 #[derive(Debug)]
-pub(super) struct Channel {
-    number: u32,
-    name: Arc<str>,
-    head: i64,
-    floor: i64,
-    hole: i64,
-    /// Live records and their bytes.
-    records: u64,
-    bytes: u64,
-    /// The time of the oldest of them, if it was looked up.
-    oldest_us: Option<i64>,
-    /// Rows up to here are gone; those between here and the floor are dead.
-    buried: i64,
-    dead: u64,
-    dead_bytes: u64,
-    /// Whether the rows after the head that was written down are counted.
-    counted: bool,
-    dirty: bool,
-    since_meta: u32,
-    turn: u64,
-}
-
-impl Channel {
-    /// Number, name, floor and head, for a reader.
-    pub(super) fn read_now(&mut self, turn: u64) -> (u32, Arc<str>, i64, i64) {
-        self.turn = turn;
-        (self.number, Arc::clone(&self.name), self.floor, self.head)
-    }
-
-    pub(super) fn told_floor(&self) -> i64 {
-        self.floor.max(self.hole)
-    }
-
-    pub(super) fn head(&self) -> Option<i64> {
-        (self.head > 0).then_some(self.head)
-    }
-
-    fn meta(&self, dropped: bool) -> Meta {
-        Meta {
-            name: self.name.as_ref().to_owned(),
-            floor: self.buried,
-            hole: self.hole,
-            head: self.head,
-            records: self.records + self.dead,
-            bytes: self.bytes + self.dead_bytes,
-            dropped,
-        }
-    }
+pub(super) struct Doomed {
+    pub(super) number: u32,
+    pub(super) meta: Meta,
+    /// Whether that is written down.
+    pub(super) noted: bool,
 }
 
 impl Catalogue {
-    /// Reads what is stored of all channels; one row each.
-    pub(super) fn load(files: &Files, shared_floor: i64) -> Result<Self, BacklogError> {
-        let mut catalogue = Self { shared_floor, ..Self::default() };
-        for row in files.tree.scan_prefix(Meta::all()) {
-            let (key, value) = row.map_err(failed)?;
-            let broken = || BacklogError::Failed("a channel's entry makes no sense".into());
-            let number = Meta::number(&key).ok_or_else(broken)?;
-            let meta = Meta::decode(&value).ok_or_else(broken)?;
-            catalogue.next_number = catalogue.next_number.max(number.saturating_add(1));
-            if meta.dropped {
-                catalogue.doomed.push_back(number);
-                continue;
-            }
-            catalogue.records += meta.records;
-            catalogue.bytes += meta.bytes;
-            let name: Arc<str> = meta.name.into();
-            let channel = Channel {
-                number,
-                name: Arc::clone(&name),
-                head: meta.head,
-                floor: meta.floor,
-                hole: meta.hole,
-                records: meta.records,
-                bytes: meta.bytes,
-                oldest_us: None,
-                buried: meta.floor,
-                dead: 0,
-                dead_bytes: 0,
-                counted: false,
-                dirty: false,
-                since_meta: 0,
-                // Positions follow the time, so the lowest was not used for longest.
-                turn: u64::try_from(meta.head).unwrap_or(0),
-            };
-            catalogue.turn = catalogue.turn.max(channel.turn);
-            catalogue.channels.insert(name, channel);
-        }
-        Ok(catalogue)
-    }
-
-    /// Counts the rows of a channel that came after its size was last written down.
-    pub(super) fn count(&mut self, name: &str, files: &Files) -> Result<(), BacklogError> {
-        let Some(channel) = self.channels.get_mut(name).filter(|channel| !channel.counted) else {
-            return Ok(());
-        };
-        let from = rows::record_key(channel.number, channel.head + 1);
-        let to = rows::record_key(channel.number, i64::MAX);
-        for row in files.tree.range(from..=to) {
-            let (key, value) = row.map_err(failed)?;
-            channel.head = rows::position_of(&key).unwrap_or(channel.head);
-            let bytes = value.len().saturating_sub(8) as u64;
-            channel.records += 1;
-            channel.bytes += bytes;
-            self.records += 1;
-            self.bytes += bytes;
-            channel.dirty = true;
-        }
-        channel.counted = true;
-        Ok(())
-    }
-
     pub(super) fn get_mut(&mut self, name: &str) -> Option<(&mut Channel, u64)> {
         self.turn += 1;
         let turn = self.turn;
         self.channels.get_mut(name).map(|channel| (channel, turn))
     }
 
+    /// No position above this is known to have been used.
+    pub(super) fn highest(&self) -> i64 {
+        self.channels.values().map(Channel::highest).fold(self.shared_floor, i64::max)
+    }
+
     /// Refuses a batch in which a position does not follow its predecessor.
-    pub(super) fn check(&mut self, batch: &[Record], files: &Files) -> Result<(), BacklogError> {
+    pub(super) fn check(&self, batch: &[Record]) -> Result<(), BacklogError> {
         let mut heads: BTreeMap<&str, i64> = BTreeMap::new();
         for Record { channel, position, .. } in batch {
-            self.count(channel, files)?;
             let known = self.channels.get(channel).map_or(0, |channel| channel.head);
             let head = heads.entry(channel).or_insert(known);
             if *position <= *head {
@@ -177,7 +82,7 @@ impl Catalogue {
         &mut self,
         name: &Arc<str>,
         position: i64,
-        rows: &mut Batch,
+        rows: &mut Rows,
     ) -> Result<u32, BacklogError> {
         if let Some(channel) = self.channels.get(name) {
             return Ok(channel.number);
@@ -188,214 +93,228 @@ impl Catalogue {
         }
         self.next_number += 1;
         let floor = self.shared_floor.min(position - 1);
-        let channel = Channel {
-            number,
-            name: Arc::clone(name),
-            head: 0,
+        let meta = Meta {
+            name: name.as_ref().to_owned(),
             floor,
             hole: 0,
+            head: 0,
             records: 0,
             bytes: 0,
-            oldest_us: None,
-            buried: floor,
-            dead: 0,
-            dead_bytes: 0,
-            counted: true,
-            dirty: true,
-            since_meta: 0,
-            turn: self.turn,
+            dropped: false,
+            damaged: false,
         };
-        rows.insert(&Meta::key(number)[..], channel.meta(false).encode());
+        rows.insert(&Meta::key(number), meta.encode());
+        let mut channel = Channel::new(number, Arc::clone(name), &meta);
+        (channel.turn, channel.dirty) = (self.turn, true);
         self.channels.insert(Arc::clone(name), channel);
         Ok(number)
     }
 
     /// Writes down, now and then, the sizes of the channels that a batch is about to change.
-    pub(super) fn note_sizes(&mut self, batch: &[Record], rows: &mut Batch) {
+    pub(super) fn note_sizes(&mut self, batch: &[Record], rows: &mut Rows) {
         for record in batch {
             let Some(channel) = self.channels.get_mut(&record.channel) else { continue };
             channel.since_meta += 1;
             if channel.since_meta >= META_EVERY {
                 channel.since_meta = 0;
-                rows.insert(&Meta::key(channel.number)[..], channel.meta(false).encode());
+                rows.insert(&Meta::key(channel.number), channel.meta().encode());
             }
         }
     }
 
     /// Writes down floors that were raised.
-    pub(super) fn note_holes(&mut self, rows: &mut Batch) {
+    pub(super) fn note_floors(&mut self, rows: &mut Rows) {
+        if std::mem::take(&mut self.shared_raised) {
+            rows.insert(&rows::store_key("floor"), self.shared_floor.to_be_bytes().to_vec());
+        }
         for name in self.raised.drain(..) {
             if let Some(channel) = self.channels.get(&name) {
-                rows.insert(&Meta::key(channel.number)[..], channel.meta(false).encode());
+                rows.insert(&Meta::key(channel.number), channel.meta().encode());
             }
-        }
-        if std::mem::take(&mut self.shared_raised) {
-            rows.insert(rows::store_key("floor"), &self.shared_floor.to_be_bytes()[..]);
         }
     }
 
-    /// The batch is on disk.
-    pub(super) fn appended(&mut self, batch: &[Record]) {
+    /// The batch is on disk, under these numbers.
+    pub(super) fn appended(&mut self, batch: &[Record], numbers: &[u32]) {
         self.turn += 1;
-        for record in batch {
-            let Some(channel) = self.channels.get_mut(&record.channel) else { continue };
+        for (record, number) in batch.iter().zip(numbers) {
+            self.marks += u64::from(record.mark.is_some());
+            let channel = self.channels.get_mut(&record.channel);
+            let Some(channel) = channel.filter(|channel| channel.number == *number) else {
+                // It was given up meanwhile, and its new records with it.
+                self.raise_shared_floor(record.position);
+                continue;
+            };
             let bytes = record.value.len() as u64;
-            channel.head = record.position;
-            if channel.records == 0 {
-                channel.oldest_us = Some(record.time_us);
-            }
-            channel.records += 1;
-            channel.bytes += bytes;
+            channel.push(record.position, record.time_us, bytes);
             channel.turn = self.turn;
-            channel.dirty = true;
             self.records += 1;
             self.bytes += bytes;
         }
     }
 
-    /// Raises the floor over the records that are not to be kept; says how many.
-    pub(super) fn trim(
-        &mut self,
-        name: &str,
-        keep: &Retention,
-        now_us: i64,
-        files: &Files,
-    ) -> Result<u64, BacklogError> {
-        let Some(channel) = self.channels.get_mut(name) else { return Ok(0) };
-        let over =
-            |channel: &Channel| channel.records > keep.messages || channel.bytes > keep.bytes;
-        let old = |time_us: i64| now_us.saturating_sub(time_us) > keep.age_us;
-        if channel.records == 0 || (!over(channel) && channel.oldest_us.is_some_and(|at| !old(at)))
-        {
-            return Ok(0);
+    /// Raises a floor over the records that have to go; says how many.
+    pub(super) fn cut(&mut self, name: &str, plan: &Plan, cut: &Cut) -> u64 {
+        let Some(channel) = self.channels.get_mut(name) else { return 0 };
+        if !channel.cut(plan, cut) {
+            return 0;
         }
-        let from = rows::record_key(channel.number, channel.floor + 1);
-        let to = rows::record_key(channel.number, channel.head);
-        let mut trimmed = 0;
-        for row in files.tree.range(from..=to) {
-            let (key, value) = row.map_err(failed)?;
-            let (time_us, text) = rows::parse_record(&value)
-                .ok_or_else(|| BacklogError::Failed("a record cannot be read".into()))?;
-            if !over(channel) && !old(time_us) {
-                channel.oldest_us = Some(time_us);
-                break;
+        self.records = self.records.saturating_sub(cut.records);
+        self.bytes = self.bytes.saturating_sub(cut.bytes);
+        self.dead_bytes += cut.bytes;
+        cut.records
+    }
+
+    /// Remembers a channel whose dead rows are many.
+    pub(super) fn queue_grave(&mut self, name: &str) {
+        let pressed = self.dead_bytes > self.dead_bytes_most;
+        let Some(channel) = self.channels.get_mut(name) else { return };
+        if !channel.grave && channel.wants_burial(pressed) {
+            channel.grave = true;
+            self.graves.push_back(Arc::clone(&channel.name));
+        }
+    }
+
+    /// The next channel with dead rows to remove: its name, its number, and between which positions.
+    pub(super) fn grave(&mut self) -> Option<(Arc<str>, u32, i64, i64)> {
+        while let Some(name) = self.graves.front() {
+            if let Some(channel) = self.channels.get(name).filter(|channel| channel.grave) {
+                let Channel { number, buried, floor, .. } = *channel;
+                return Some((Arc::clone(name), number, buried, floor));
             }
-            let bytes = text.len() as u64;
-            channel.floor = rows::position_of(&key).unwrap_or(channel.floor);
-            channel.records = channel.records.saturating_sub(1);
-            channel.bytes = channel.bytes.saturating_sub(bytes);
-            channel.dead += 1;
-            channel.dead_bytes += bytes;
-            channel.dirty = true;
-            self.records = self.records.saturating_sub(1);
-            self.bytes = self.bytes.saturating_sub(bytes);
-            trimmed += 1;
+            self.graves.pop_front();
         }
-        if channel.records == 0 {
-            channel.oldest_us = None;
-        }
-        Ok(trimmed)
+        None
     }
 
-    /// The dead rows of a channel, if they are many: its number, and between which positions.
-    pub(super) fn graves(&self, name: &str) -> Option<(u32, i64, i64)> {
-        let channel = self.channels.get(name)?;
-        let many = channel.dead >= GRAVES.max(channel.records / 8);
-        many.then_some((channel.number, channel.buried, channel.floor))
-    }
-
-    /// Dead rows are about to be removed, in the batch that writes that down.
+    /// Dead rows up to a position are about to be removed, in the batch that writes that down.
     pub(super) fn buried(
         &mut self,
         name: &str,
         up_to: i64,
         (removed, bytes): (u64, u64),
-        batch: &mut Batch,
+        rows: &mut Rows,
     ) {
         let Some(channel) = self.channels.get_mut(name) else { return };
+        let before = channel.dead_bytes;
         channel.buried = up_to;
         channel.dead = channel.dead.saturating_sub(removed);
         channel.dead_bytes = channel.dead_bytes.saturating_sub(bytes);
-        if up_to == channel.floor {
+        if up_to >= channel.floor {
             (channel.dead, channel.dead_bytes) = (0, 0);
+            channel.grave = false;
         }
+        self.dead_bytes = self.dead_bytes.saturating_sub(before - channel.dead_bytes);
         channel.since_meta = 0;
-        batch.insert(&Meta::key(channel.number)[..], channel.meta(false).encode());
+        rows.insert(&Meta::key(channel.number), channel.meta().encode());
     }
 
     pub(super) fn raise_floor(&mut self, name: &str, to: i64) {
         if let Some(channel) = self.channels.get_mut(name) {
-            channel.hole = channel.hole.max(to);
-            channel.dirty = true;
-            self.raised.push(Arc::clone(&channel.name));
+            if to > channel.hole {
+                channel.hole = to;
+                channel.dirty = true;
+                self.raised.push(Arc::clone(&channel.name));
+            }
         } else {
-            self.shared_floor = self.shared_floor.max(to);
-            self.shared_raised = true;
+            self.raise_shared_floor(to);
         }
     }
 
-    /// Comes back within the bounds: drops whole channels, the least recently used first. True if
-    /// the batch has something to write.
-    pub(super) fn shrink(
-        &mut self,
-        options: &SledOptions,
-        files: &Files,
-        batch: &mut Batch,
-    ) -> Result<bool, BacklogError> {
+    pub(super) fn raise_shared_floor(&mut self, to: i64) {
+        self.shared_raised |= to > self.shared_floor;
+        self.shared_floor = self.shared_floor.max(to);
+    }
+
+    /// Raises all floors, also those of channels without a record.
+    pub(super) fn raise_all(&mut self, to: i64) {
+        let names: Vec<_> = self.channels.keys().cloned().collect();
+        names.iter().for_each(|name| self.raise_floor(name, to));
+        self.raise_shared_floor(to);
+    }
+
+    /// This is what is left of what `old` knew: raises floors over what is missing. Says whether
+    /// anything is.
+    pub(super) fn inherit(&mut self, old: &Self) -> bool {
+        let mut missing = false;
+        for (name, channel) in &old.channels {
+            let left = self.channels.get(name).map_or(0, Channel::highest);
+            if left < channel.highest() {
+                self.raise_floor(name, channel.highest());
+                missing = true;
+            }
+        }
+        self.raise_shared_floor(old.shared_floor);
+        missing
+    }
+
+    /// Drops a channel: its floor is the shared one from now on.
+    pub(super) fn drop_channel(&mut self, name: &str) -> u64 {
+        let Some(channel) = self.channels.remove(name) else { return 0 };
+        self.raise_shared_floor(channel.highest());
+        self.records = self.records.saturating_sub(channel.records);
+        self.bytes = self.bytes.saturating_sub(channel.bytes);
+        self.dead_bytes = self.dead_bytes.saturating_sub(channel.dead_bytes);
+        let meta = Meta { dropped: true, ..channel.meta() };
+        self.doomed.push_back(Doomed { number: channel.number, meta, noted: false });
+        channel.records
+    }
+
+    /// Drops a channel whose rows cannot be read, if it still has this number; says how many records
+    /// went.
+    pub(super) fn give_up(&mut self, name: &Arc<str>, number: u32) -> u64 {
+        if self.channels.get(name).is_none_or(|channel| channel.number != number) {
+            return 0;
+        }
+        self.losses.push(Loss::Channel(Arc::clone(name)));
+        let records = self.drop_channel(name);
+        if let Some(doomed) = self.doomed.back_mut() {
+            doomed.meta.damaged = true;
+        }
+        records
+    }
+
+    /// Comes back within the bounds: drops whole channels, the least recently used first. Names the
+    /// one that is left, if that alone is too large.
+    pub(super) fn shrink(&mut self, options: &SledOptions) -> Option<Arc<str>> {
         let count = |catalogue: &Self| catalogue.channels.len() as u64;
         if self.bytes <= options.budget_bytes && count(self) <= options.channels {
-            return Ok(false);
+            return None;
         }
         let mut by_use: Vec<(u64, Arc<str>)> =
             self.channels.values().map(|found| (found.turn, Arc::clone(&found.name))).collect();
         by_use.sort_unstable();
-        // A little more than needed, so that it is not needed again at once.
-        let (bytes, channels) = (options.budget_bytes / 20 * 19, options.channels);
-        for (_, name) in &by_use {
-            if self.bytes <= bytes.max(1) && count(self) <= channels {
+        let (bytes, channels) = (some_less(options.budget_bytes), some_less(options.channels));
+        for (_, name) in by_use {
+            if self.bytes <= bytes && count(self) <= channels.max(1) {
                 break;
             }
             if count(self) == 1 {
-                let keep = Retention { bytes: options.budget_bytes, ..Retention::ALL };
-                self.trim(name, &keep, i64::MIN, files)?;
-                break;
+                return Some(name);
             }
-            let Some(channel) = self.channels.remove(name) else { continue };
-            self.shared_floor = self.shared_floor.max(channel.head).max(channel.hole);
-            self.records = self.records.saturating_sub(channel.records);
-            self.bytes = self.bytes.saturating_sub(channel.bytes);
-            self.doomed.push_back(channel.number);
-            batch.insert(&Meta::key(channel.number)[..], channel.meta(true).encode());
+            self.drop_channel(&name);
         }
-        batch.insert(rows::store_key("floor"), &self.shared_floor.to_be_bytes()[..]);
-        Ok(true)
-    }
-
-    pub(super) fn doomed(&self) -> Option<u32> {
-        self.doomed.front().copied()
-    }
-
-    pub(super) fn swept(&mut self, number: u32) {
-        self.doomed.retain(|doomed| *doomed != number);
-    }
-
-    pub(super) fn shared_floor(&self) -> i64 {
-        self.shared_floor
+        None
     }
 
     pub(super) fn names(&self, prefix: &str) -> Vec<Arc<str>> {
         self.channels
-            .range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded))
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
             .take_while(|(name, _)| name.starts_with(prefix))
-            .filter(|(_, channel)| channel.head > 0 || !channel.counted)
+            .filter(|(_, channel)| channel.head > 0)
             .map(|(name, _)| Arc::clone(name))
             .collect()
     }
 
-    /// What is to be written down at the end.
-    pub(super) fn unsaved(&self) -> Vec<(u32, Meta)> {
-        let dirty = self.channels.values().filter(|channel| channel.dirty);
-        dirty.map(|channel| (channel.number, channel.meta(false))).collect()
+    /// Writes down all that is not.
+    pub(super) fn note_all(&mut self, rows: &mut Rows) {
+        self.note_floors(rows);
+        for Doomed { number, meta, .. } in self.doomed.iter().filter(|doomed| !doomed.noted) {
+            rows.insert(&Meta::key(*number), meta.encode());
+        }
+        for channel in self.channels.values().filter(|channel| channel.dirty) {
+            rows.insert(&Meta::key(channel.number), channel.meta().encode());
+        }
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -403,7 +322,13 @@ impl Catalogue {
             channels: self.channels.len() as u64,
             records: self.records,
             bytes: self.bytes,
-            ..Usage::default()
+            marks: self.marks,
+            disk_bytes: 0,
         }
     }
+}
+
+/// A little less than the most, so that it is not passed again at once.
+pub(super) fn some_less(most: u64) -> u64 {
+    most - most / 20
 }

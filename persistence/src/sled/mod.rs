@@ -1,39 +1,49 @@
 //! The backlog on disk, in sled.
 //!
 //! What decides without a disk stands in memory: each channel's number, head, floor and size. Rows
-//! are written in one batch with a flush and an `fdatasync`, and only then does a channel's head
-//! move; readers see up to the head, so they never see what is not on disk.
+//! are written in batches with a flush and an `fdatasync`, and only then does a channel's head move;
+//! readers see up to the head, so they never see what is not on disk.
 //!
 //! Trimming is exact for readers and lazy on disk: the floor moves at once, the rows go when enough
 //! of them are dead. After a crash some dead rows are back, below nobody's promise: the next trim
-//! finds them too many or too old again.
+//! finds them too many or too old again. Whole channels are dropped in the same way.
 
+mod ballast;
 mod catalogue;
+mod channel;
 mod files;
+mod load;
 mod restore;
 mod rows;
+mod seal;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 use std::{
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, RwLock};
 use sled::Batch;
 
 pub use self::restore::Restore;
-use self::{
-    catalogue::{Catalogue, Channel},
-    files::Files,
-    rows::Meta,
-};
-use crate::{Backlog, BacklogError, Marked, Page, Record, Retention, Usage};
+use self::{catalogue::Catalogue, channel::Channel, files::Files, load::reading};
+use crate::{Backlog, BacklogError, Loss, Marked, Page, Record, Retention, Usage};
 
-/// Rows that are removed in one batch.
+/// Rows that are written or removed in one batch. With many more, the memory of sled 0.34 grows
+/// without bound.
 const SWEEP_ROWS: usize = 500;
+/// How often the only channel there is may be cut in one append.
+const LONE_CUTS: usize = 4;
+/// How long the size of the files is remembered.
+const SIZE_FOR: Duration = Duration::from_secs(1);
 /// Appends of a channel after which its size is written down.
 const META_EVERY: u32 = 64;
 
@@ -59,8 +69,8 @@ pub struct SledOptions {
 pub struct Opened {
     /// The store.
     pub backlog: Sled,
-    /// Where a damaged one was moved to, if that was necessary.
-    pub moved_aside: Option<PathBuf>,
+    /// What was found to be gone, or damaged and moved aside.
+    pub losses: Vec<Loss>,
 }
 
 /// The [`Backlog`] in sled.
@@ -69,9 +79,14 @@ pub struct Sled {
     options: SledOptions,
     files: RwLock<Option<Files>>,
     catalogue: Mutex<Catalogue>,
-    /// One append at a time.
+    /// One writer at a time.
     writing: Mutex<()>,
     trouble: Mutex<Option<BacklogError>>,
+    /// Whether a write met with damage, so that the store was opened anew.
+    incurable: AtomicBool,
+    closed: AtomicBool,
+    /// The size of the files, and when it was looked up.
+    size: Mutex<Option<(Instant, u64)>>,
 }
 
 fn failed(error: impl fmt::Display) -> BacklogError {
@@ -82,18 +97,31 @@ fn failed(error: impl fmt::Display) -> BacklogError {
     BacklogError::Failed(text.into())
 }
 
+/// What an error of sled says about the store.
+fn of_sled(error: sled::Error) -> BacklogError {
+    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    match &error {
+        sled::Error::Io(io) if !matches!(io.kind(), InvalidData | NotFound | UnexpectedEof) => {
+            failed(error)
+        }
+        _ => BacklogError::Damaged(error.to_string().into()),
+    }
+}
+
 impl Sled {
     /// Opens the store in a directory, or makes it. A damaged one is moved aside.
     ///
     /// # Errors
     /// `Newer`, `InUse`, and what the file system says.
     pub fn open(directory: &Path, options: SledOptions) -> Result<Opened, BacklogError> {
-        let (files, catalogue, moved_aside) = files::open(directory, &options)?;
+        let (files, catalogue) = files::open(directory, &options)?;
         let backlog = Self::new(directory, options, files, catalogue);
-        Ok(Opened { backlog, moved_aside })
+        let losses = backlog.losses();
+        Ok(Opened { backlog, losses })
     }
 
-    /// Opens the store in a directory and leaves it there if it is damaged.
+    /// Opens the store in a directory and leaves it there if it is damaged. What was found to be gone
+    /// is among its [`losses`](Backlog::losses).
     ///
     /// # Errors
     /// What is wrong with it.
@@ -110,7 +138,16 @@ impl Sled {
             catalogue: Mutex::new(catalogue),
             writing: Mutex::new(()),
             trouble: Mutex::new(None),
+            incurable: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            size: Mutex::new(None),
         }
+    }
+
+    /// The highest position that any channel ever had, as far as the store knows: whoever numbers
+    /// records starts above it.
+    pub fn highest(&self) -> i64 {
+        self.catalogue.lock().highest()
     }
 
     /// Puts back a mark without its record, as an import does. It lasts from the next append on.
@@ -118,11 +155,11 @@ impl Sled {
     /// # Errors
     /// Those of the store.
     pub fn restore_mark(&self, marked: &Marked) -> Result<(), BacklogError> {
-        let _one_at_a_time = self.writing.lock();
-        self.with(|files| {
+        self.write(|files| {
             let key = rows::mark_key(marked.time_us, marked.position, &marked.mark.key);
             let mut batch = Batch::default();
             batch.insert(&key[..], rows::mark_value(&marked.mark));
+            self.catalogue.lock().marks += 1;
             files.apply(batch)
         })
     }
@@ -134,169 +171,155 @@ impl Sled {
         let files = self.files.read();
         match &*files {
             Some(files) => work(files),
-            None => Err(self.trouble.lock().clone().unwrap_or(BacklogError::Closed)),
+            None if self.closed.load(Ordering::Relaxed) => Err(BacklogError::Closed),
+            None => Err(self.trouble.lock().clone().unwrap_or_else(|| failed("it is not open"))),
         }
     }
 
-    /// Looks at a channel, counted.
-    fn channel<R>(
+    /// Changes the files, unless that is known to fail, and remembers whether it failed.
+    fn write<R>(
         &self,
-        name: &str,
-        files: &Files,
-        look: impl FnOnce(&mut Channel, u64) -> R,
-    ) -> Result<Option<R>, BacklogError> {
-        let mut catalogue = self.catalogue.lock();
-        catalogue.count(name, files)?;
-        Ok(catalogue.get_mut(name).map(|(channel, turn)| look(channel, turn)))
-    }
-
-    fn commit(&self, batch: &[Record], files: &Files) -> Result<(), BacklogError> {
-        let mut rows = Batch::default();
+        work: impl FnOnce(&Files) -> Result<R, BacklogError>,
+    ) -> Result<R, BacklogError> {
+        let _one_at_a_time = self.writing.lock();
+        if let Some(trouble) = self.trouble.lock().clone() {
+            return Err(trouble);
+        }
+        let outcome = self.with(work);
+        if let Err(
+            error @ (BacklogError::Failed(_) | BacklogError::Damaged(_) | BacklogError::Full),
+        ) = &outcome
         {
-            let mut catalogue = self.catalogue.lock();
-            catalogue.check(batch, files)?;
-            for record in batch {
-                let number = catalogue.number(&record.channel, record.position, &mut rows)?;
-                let value = rows::record_value(record.time_us, &record.value);
-                rows.insert(&rows::record_key(number, record.position), value);
-                if let Some(mark) = &record.mark {
-                    let key = rows::mark_key(record.time_us, record.position, &mark.key);
-                    rows.insert(&key[..], rows::mark_value(mark));
-                }
-            }
-            catalogue.note_sizes(batch, &mut rows);
-            catalogue.note_holes(&mut rows);
-        }
-        files.apply(rows)?;
-        files.flush()?;
-        let mut catalogue = self.catalogue.lock();
-        catalogue.appended(batch);
-        let mut dropped = Batch::default();
-        if catalogue.shrink(&self.options, files, &mut dropped)? {
-            drop(catalogue);
-            files.apply(dropped)?;
-            files.flush()?;
-        }
-        Ok(())
-    }
-
-    /// Removes rows that are dead, if there are enough of them; a bounded number.
-    fn sweep(&self, files: &Files) -> Result<(), BacklogError> {
-        let doomed = self.catalogue.lock().doomed();
-        let Some(number) = doomed else { return Ok(()) };
-        let mut batch = Batch::default();
-        let mut removed = 0;
-        for row in files.tree.scan_prefix(rows::prefix(number)).take(SWEEP_ROWS) {
-            batch.remove(row.map_err(failed)?.0);
-            removed += 1;
-        }
-        let done = removed < SWEEP_ROWS;
-        if done {
-            batch.remove(&Meta::key(number)[..]);
-        }
-        files.apply(batch)?;
-        files.flush()?;
-        if done {
-            self.catalogue.lock().swept(number);
-        }
-        Ok(())
-    }
-
-    /// Removes the rows of a channel that its floor has passed.
-    fn bury(&self, name: &str, files: &Files) -> Result<(), BacklogError> {
-        loop {
-            let Some((number, from, to)) = self.catalogue.lock().graves(name) else {
-                return Ok(());
-            };
-            let range = rows::record_key(number, from + 1)..=rows::record_key(number, to);
-            let mut batch = Batch::default();
-            let (mut removed, mut up_to, mut bytes) = (0, to, 0);
-            for row in files.tree.range(range).take(SWEEP_ROWS) {
-                let (key, value) = row.map_err(failed)?;
-                bytes += value.len() as u64 - 8;
-                removed += 1;
-                if removed == SWEEP_ROWS as u64 {
-                    up_to = rows::position_of(&key).unwrap_or(to);
-                }
-                batch.remove(key);
-            }
-            let mut catalogue = self.catalogue.lock();
-            catalogue.buried(name, up_to, (removed, bytes), &mut batch);
-            drop(catalogue);
-            files.apply(batch)?;
-            files.flush()?;
-            if removed < SWEEP_ROWS as u64 {
-                return Ok(());
-            }
-        }
-    }
-
-    fn note(&self, outcome: &Result<(), BacklogError>) {
-        if let Err(error @ (BacklogError::Failed(_) | BacklogError::Full)) = outcome {
             *self.trouble.lock() = Some(error.clone());
         }
+        outcome
+    }
+
+    /// Looks at a channel.
+    fn channel<R>(&self, name: &str, look: impl FnOnce(&mut Channel, u64) -> R) -> Option<R> {
+        let mut catalogue = self.catalogue.lock();
+        catalogue.get_mut(name).map(|(channel, turn)| look(channel, turn))
+    }
+
+    /// Reads records of a channel. If they are damaged, the channel is dropped.
+    fn records(
+        &self,
+        channel: &str,
+        read: impl FnOnce(&Files, u32, &Arc<str>, i64, i64) -> Result<Vec<Record>, BacklogError>,
+    ) -> Result<Vec<Record>, BacklogError> {
+        self.with(|files| {
+            let Some((number, name, floor, head)) = self.channel(channel, Channel::read_now) else {
+                return Ok(Vec::new());
+            };
+            let found = reading(|| read(files, number, &name, floor, head));
+            if let Err(BacklogError::Damaged(_)) = &found {
+                self.catalogue.lock().give_up(&name, number);
+                return Ok(Vec::new());
+            }
+            found
+        })
+    }
+
+    /// Raises the floor of a channel over the oldest records that have to go; says how many. Nobody
+    /// waits while they are looked for.
+    fn cut(
+        &self,
+        name: &str,
+        keep: &Retention,
+        now_us: i64,
+        files: &Files,
+    ) -> Result<u64, BacklogError> {
+        let plan = {
+            let mut catalogue = self.catalogue.lock();
+            catalogue.queue_grave(name);
+            let channel = catalogue.channels.get(name);
+            channel.and_then(|found| Some((Arc::clone(&found.name), found.plan(keep, now_us)?)))
+        };
+        let Some((name, plan)) = plan else { return Ok(0) };
+        let found = reading(|| plan.find(keep, now_us, files));
+        let mut catalogue = self.catalogue.lock();
+        match found {
+            Ok(found) => {
+                let cut = catalogue.cut(&name, &plan, &found);
+                catalogue.queue_grave(&name);
+                Ok(cut)
+            }
+            Err(BacklogError::Damaged(_)) => {
+                catalogue.give_up(&name, plan.number);
+                Ok(0)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Closes what is open and opens it anew. What was known and is not there any more is told.
+    fn reopen(&self, files: &mut Option<Files>, damaged: bool) -> Result<(), BacklogError> {
+        *files = None;
+        let anew = damaged && self.incurable.load(Ordering::Relaxed);
+        self.incurable.store(damaged && !anew, Ordering::Relaxed);
+        let open = if anew { files::begin_anew } else { files::open };
+        let (opened, mut catalogue) = open(&self.directory, &self.options)?;
+        let mut old = self.catalogue.lock();
+        let moved = catalogue.losses.iter().any(|loss| matches!(loss, Loss::Store(_)));
+        if catalogue.inherit(&old) && !moved {
+            catalogue.losses.push(Loss::End);
+        }
+        catalogue.losses.splice(0..0, std::mem::take(&mut old.losses));
+        let mut rows = rows::Rows::default();
+        catalogue.note_floors(&mut rows);
+        *old = catalogue;
+        drop(old);
+        if !rows.is_empty() {
+            opened.write(rows)?;
+        }
+        *files = Some(opened);
+        Ok(())
     }
 }
 
 impl Backlog for Sled {
     fn append(&self, batch: &[Record]) -> Result<(), BacklogError> {
-        let _one_at_a_time = self.writing.lock();
-        if let Some(trouble) = self.trouble.lock().clone() {
-            return Err(trouble);
-        }
-        let outcome = self.with(|files| {
+        self.write(|files| {
             if files.free_bytes()? < self.options.reserve_bytes {
                 return Err(BacklogError::Full);
             }
-            self.commit(batch, files)?;
-            self.sweep(files)
-        });
-        self.note(&outcome);
-        outcome
+            self.commit(batch, files)
+        })
     }
 
     fn read_after(
         &self,
         channel: &str,
         after: i64,
-        page: Page,
+        mut page: Page,
     ) -> Result<Vec<Record>, BacklogError> {
-        self.with(|files| {
-            let known = self.channel(channel, files, Channel::read_now)?;
-            let Some((number, name, floor, head)) = known else { return Ok(Vec::new()) };
-            let mut found = Vec::new();
-            let mut bytes = 0_usize;
+        self.records(channel, |files, number, name, floor, head| {
             let from = after.max(floor);
             if from >= head || page.records == 0 {
-                return Ok(found);
+                return Ok(Vec::new());
             }
             let range = rows::record_key(number, from + 1)..=rows::record_key(number, head);
+            let mut found = Vec::new();
             for row in files.tree.range(range) {
-                let record = files::record(&name, &row.map_err(failed)?)?;
-                bytes = bytes.saturating_add(record.value.len());
-                if !found.is_empty() && bytes > page.bytes {
+                let record = files::record(name, &row.map_err(of_sled)?)?;
+                if !page.take(record.value.len(), found.is_empty()) {
                     break;
                 }
                 found.push(record);
-                if found.len() >= page.records {
-                    break;
-                }
             }
             Ok(found)
         })
     }
 
     fn last(&self, channel: &str, n: usize) -> Result<Vec<Record>, BacklogError> {
-        self.with(|files| {
-            let known = self.channel(channel, files, Channel::read_now)?;
-            let Some((number, name, floor, head)) = known else { return Ok(Vec::new()) };
+        self.records(channel, |files, number, name, floor, head| {
             if floor >= head {
                 return Ok(Vec::new());
             }
             let range = rows::record_key(number, floor + 1)..=rows::record_key(number, head);
             let newest = files.tree.range(range).rev().take(n);
             let mut found: Vec<Record> = newest
-                .map(|row| files::record(&name, &row.map_err(failed)?))
+                .map(|row| files::record(name, &row.map_err(of_sled)?))
                 .collect::<Result<_, _>>()?;
             found.reverse();
             Ok(found)
@@ -304,35 +327,24 @@ impl Backlog for Sled {
     }
 
     fn floor(&self, channel: &str) -> Result<i64, BacklogError> {
-        self.with(|files| {
-            let floor = self.channel(channel, files, |found, _| found.told_floor())?;
-            Ok(floor.unwrap_or_else(|| self.catalogue.lock().shared_floor()))
+        self.with(|_| {
+            let catalogue = self.catalogue.lock();
+            let known = catalogue.channels.get(channel).map(Channel::told_floor);
+            Ok(known.unwrap_or(catalogue.shared_floor))
         })
     }
 
     fn head(&self, channel: &str) -> Result<Option<i64>, BacklogError> {
-        self.with(|files| Ok(self.channel(channel, files, |found, _| found.head())?.flatten()))
+        self.with(|_| Ok(self.channel(channel, |found, _| found.head()).flatten()))
     }
 
     fn trim(&self, channel: &str, keep: &Retention, now_us: i64) -> Result<u64, BacklogError> {
-        self.with(|files| {
-            let trimmed = {
-                let mut catalogue = self.catalogue.lock();
-                catalogue.count(channel, files)?;
-                catalogue.trim(channel, keep, now_us, files)?
-            };
-            if trimmed > 0 && self.trouble.lock().is_none() {
-                self.bury(channel, files)?;
-            }
-            Ok(trimmed)
-        })
+        self.with(|files| self.cut(channel, keep, now_us, files))
     }
 
     fn raise_floor(&self, channel: &str, to: i64) -> Result<(), BacklogError> {
-        self.with(|files| {
-            let mut catalogue = self.catalogue.lock();
-            catalogue.count(channel, files)?;
-            catalogue.raise_floor(channel, to);
+        self.with(|_| {
+            self.catalogue.lock().raise_floor(channel, to);
             Ok(())
         })
     }
@@ -345,52 +357,35 @@ impl Backlog for Sled {
         self.with(|files| {
             let rows = files.tree.range(rows::marks_from(since_us)..rows::marks_end().to_vec());
             rows.map(|row| {
-                let (key, value) = row.map_err(failed)?;
+                let (key, value) = row.map_err(of_sled)?;
                 rows::parse_mark(&key, &value)
-                    .ok_or_else(|| BacklogError::Failed("a mark cannot be read".into()))
+                    .ok_or_else(|| BacklogError::Damaged("a mark cannot be read".into()))
             })
             .collect()
         })
     }
 
     fn forget_marks(&self, before_us: i64, max: u64) -> Result<u64, BacklogError> {
-        self.with(|files| {
-            let all = || files.tree.range(rows::marks_from(i64::MIN)..rows::marks_end().to_vec());
-            let mut forgotten = 0;
-            let mut excess = (all().count() as u64).saturating_sub(max);
-            let mut batch = Batch::default();
-            let mut pending = 0;
-            for row in all() {
-                let (key, value) = row.map_err(failed)?;
-                let old =
-                    rows::parse_mark(&key, &value).is_none_or(|mark| mark.time_us < before_us);
-                if !old && excess == 0 {
-                    break;
-                }
-                excess = excess.saturating_sub(1);
-                batch.remove(key);
-                forgotten += 1;
-                pending += 1;
-                if pending == SWEEP_ROWS {
-                    files.apply(std::mem::take(&mut batch))?;
-                    files.flush()?;
-                    pending = 0;
-                }
-            }
-            if pending > 0 {
-                files.apply(batch)?;
-                files.flush()?;
-            }
-            Ok(forgotten)
-        })
+        self.write(|files| self.forget(before_us, max, files))
     }
 
+    fn tidy(&self) -> Result<bool, BacklogError> {
+        self.write(|files| self.sweep(files))
+    }
+
+    fn losses(&self) -> Vec<Loss> {
+        std::mem::take(&mut self.catalogue.lock().losses)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a size is remembered for a time")]
     fn usage(&self) -> Result<Usage, BacklogError> {
-        self.with(|files| {
-            let marks =
-                files.tree.range(rows::marks_from(i64::MIN)..rows::marks_end().to_vec()).count();
-            let disk_bytes = files::size_of(&self.directory);
-            Ok(Usage { marks: marks as u64, disk_bytes, ..self.catalogue.lock().usage() })
+        self.with(|_| {
+            let now = Instant::now();
+            let mut size = self.size.lock();
+            let known = size.filter(|(at, _)| now.saturating_duration_since(*at) < SIZE_FOR);
+            let (at, disk_bytes) = known.unwrap_or_else(|| (now, files::size_of(&self.directory)));
+            *size = Some((at, disk_bytes));
+            Ok(Usage { disk_bytes, ..self.catalogue.lock().usage() })
         })
     }
 
@@ -405,7 +400,10 @@ impl Backlog for Sled {
     }
 
     fn recover(&self) -> Result<(), BacklogError> {
-        let _no_append = self.writing.lock();
+        let _no_write = self.writing.lock();
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(BacklogError::Closed);
+        }
         let mut files = self.files.write();
         let trouble = self.trouble.lock().clone();
         if let (Some(open), None | Some(BacklogError::Full)) = (&*files, &trouble)
@@ -414,39 +412,34 @@ impl Backlog for Sled {
             if open.free_bytes()? < self.options.reserve_bytes {
                 return Err(BacklogError::Full);
             }
-            *self.trouble.lock() = None;
-            return Ok(());
+            open.keep_ballast(&self.options);
+        } else {
+            // sled does not come back from a failed write: all of it is closed and opened anew.
+            let damaged = matches!(trouble, Some(BacklogError::Damaged(_)));
+            if let Err(error) = self.reopen(&mut files, damaged) {
+                *self.trouble.lock() = Some(error.clone());
+                return Err(error);
+            }
         }
-        if trouble.is_none() && files.is_none() {
-            return Err(BacklogError::Closed);
-        }
-        // sled does not come back from a failed write: all of it is closed and opened anew.
-        *files = None;
-        let (opened, catalogue, _) = files::open(&self.directory, &self.options)?;
-        *self.catalogue.lock() = catalogue;
-        *files = Some(opened);
         *self.trouble.lock() = None;
         Ok(())
     }
 
     fn close(&self) -> Result<(), BacklogError> {
-        let _no_append = self.writing.lock();
-        let Some(files) = self.files.write().take() else { return Ok(()) };
-        let broken = self.trouble.lock().take();
-        if let Some(trouble) = broken {
-            return Err(trouble);
+        let _no_write = self.writing.lock();
+        let mut files = self.files.write();
+        if self.closed.swap(true, Ordering::Relaxed) {
+            return Ok(());
         }
+        let outcome = match (self.trouble.lock().take(), files.take()) {
+            (Some(trouble), _) => Err(trouble),
+            (None, Some(files)) => self.finish(&files),
+            (None, None) => Ok(()),
+        };
         let mut catalogue = self.catalogue.lock();
-        for metas in catalogue.unsaved().chunks(SWEEP_ROWS) {
-            let mut batch = Batch::default();
-            for (number, meta) in metas {
-                batch.insert(&Meta::key(*number)[..], meta.encode());
-            }
-            files.apply(batch)?;
-            files.flush()?;
-        }
-        *catalogue = Catalogue::default();
-        files.flush()
+        let losses = std::mem::take(&mut catalogue.losses);
+        *catalogue = Catalogue { losses, ..Catalogue::default() };
+        outcome
     }
 }
 

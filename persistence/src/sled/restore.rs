@@ -9,8 +9,9 @@ use std::{
 use sled::Batch;
 
 use super::{
-    SWEEP_ROWS, Sled, SledOptions, failed,
+    SWEEP_ROWS, Sled, SledOptions,
     files::{self, Files},
+    of_sled,
     rows::{self, Meta},
 };
 use crate::{BacklogError, Marked};
@@ -72,7 +73,16 @@ impl Restore {
         }
         self.next_number += 1;
         let name = name.to_owned();
-        let meta = Meta { name, floor: 0, hole: floor, head, records: 0, bytes: 0, dropped: false };
+        let meta = Meta {
+            name,
+            floor: 0,
+            hole: floor,
+            head,
+            records: 0,
+            bytes: 0,
+            dropped: false,
+            damaged: false,
+        };
         self.channel = Some((number, meta));
         Ok(())
     }
@@ -162,7 +172,7 @@ impl Sled {
         self.with(|files| {
             let rows = files.tree.range::<Vec<u8>, _>((from, to)).take(count);
             rows.map(|row| {
-                let (key, value) = row.map_err(failed)?;
+                let (key, value) = row.map_err(of_sled)?;
                 rows::parse_mark(&key, &value)
                     .ok_or_else(|| BacklogError::Failed("a mark cannot be read".into()))
             })

@@ -3,6 +3,11 @@
 //! A channel is a number; the highest numbers are not channels: they hold what is known of each
 //! channel, the marks, and the store itself.
 
+use std::ops::Range;
+
+use sled::Batch;
+
+use super::SWEEP_ROWS;
 use crate::{Mark, Marked};
 
 /// Channels have numbers below this.
@@ -10,6 +15,9 @@ pub(super) const FIRST_RESERVED: u32 = 0xFFFF_FFF0;
 const CHANNELS: u32 = 0xFFFF_FFF1;
 const MARKS: u32 = 0xFFFF_FFF2;
 const STORE: u32 = 0xFFFF_FFF3;
+
+/// Of a record's row, the first bytes are its time.
+pub(super) const TIME_BYTES: usize = 8;
 
 pub(super) fn prefix(number: u32) -> [u8; 4] {
     number.to_be_bytes()
@@ -32,7 +40,7 @@ pub(super) fn record_value(time_us: i64, text: &str) -> Vec<u8> {
 
 /// The time and the text of a record.
 pub(super) fn parse_record(value: &[u8]) -> Option<(i64, &str)> {
-    let (time, text) = value.split_at_checked(8)?;
+    let (time, text) = value.split_at_checked(TIME_BYTES)?;
     Some((i64::from_be_bytes(time.try_into().ok()?), std::str::from_utf8(text).ok()?))
 }
 
@@ -50,6 +58,9 @@ pub(super) struct Meta {
     pub(super) bytes: u64,
     /// Whether the channel was dropped and only its records are yet to be removed.
     pub(super) dropped: bool,
+    /// Whether its records cannot be read: then they are left alone, since removing them takes
+    /// reading what stands beside them.
+    pub(super) damaged: bool,
 }
 
 impl Meta {
@@ -69,7 +80,7 @@ impl Meta {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![u8::from(self.dropped)];
+        let mut out = vec![u8::from(self.dropped) | u8::from(self.damaged) << 1];
         for number in [self.floor, self.hole, self.head] {
             out.extend_from_slice(&number.to_be_bytes());
         }
@@ -83,7 +94,8 @@ impl Meta {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let word = |at: usize| -> Option<[u8; 8]> { bytes.get(at..at + 8)?.try_into().ok() };
         Some(Self {
-            dropped: *bytes.first()? == 1,
+            dropped: *bytes.first()? & 1 != 0,
+            damaged: *bytes.first()? & 2 != 0,
             floor: i64::from_be_bytes(word(1)?),
             hole: i64::from_be_bytes(word(9)?),
             head: i64::from_be_bytes(word(17)?),
@@ -113,6 +125,11 @@ pub(super) fn marks_from(time_us: i64) -> Vec<u8> {
     [&prefix(MARKS)[..], &ordered(time_us)].concat()
 }
 
+/// All marks.
+pub(super) fn marks() -> Range<[u8; 4]> {
+    prefix(MARKS)..marks_end()
+}
+
 pub(super) fn marks_end() -> [u8; 4] {
     prefix(MARKS + 1)
 }
@@ -135,4 +152,50 @@ pub(super) fn parse_mark(key: &[u8], value: &[u8]) -> Option<Marked> {
 
 pub(super) fn store_key(name: &str) -> Vec<u8> {
     [&prefix(STORE)[..], name.as_bytes()].concat()
+}
+
+/// Rows to be written, in batches that sled can take.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    full: Vec<Batch>,
+    batch: Batch,
+    /// Rows in the last batch.
+    count: usize,
+}
+
+impl Rows {
+    /// The next `n` rows are written all or none.
+    pub(super) fn together(&mut self, n: usize) {
+        if self.count + n > SWEEP_ROWS {
+            self.full.push(std::mem::take(&mut self.batch));
+            self.count = 0;
+        }
+    }
+
+    pub(super) fn insert(&mut self, key: &[u8], value: Vec<u8>) {
+        self.together(1);
+        self.batch.insert(key, value);
+        self.count += 1;
+    }
+
+    pub(super) fn remove(&mut self, key: &[u8]) {
+        self.together(1);
+        self.batch.remove(key);
+        self.count += 1;
+    }
+
+    /// How many rows still fit into the last batch.
+    pub(super) fn room(&self) -> usize {
+        SWEEP_ROWS - self.count
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0 && self.full.is_empty()
+    }
+
+    /// The batches, in their order.
+    pub(super) fn into_batches(self) -> impl Iterator<Item = Batch> {
+        let last = (self.count > 0).then_some(self.batch);
+        self.full.into_iter().chain(last)
+    }
 }

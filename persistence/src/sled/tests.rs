@@ -1,9 +1,13 @@
 //! What sled adds to the contract: a directory that outlives the process, and its accidents.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 
 use super::*;
 use crate::conformance::record;
+
+mod bounds;
+mod damage;
+mod stops;
 
 const OPTIONS: SledOptions = SledOptions {
     cache_bytes: 8 << 20,
@@ -54,6 +58,15 @@ fn positions(backlog: &Sled, channel: &str) -> Vec<i64> {
     records.iter().map(|record| record.position).collect()
 }
 
+/// All rows on disk, of whatever kind.
+fn rows(backlog: &Sled) -> usize {
+    backlog.with(|files| Ok(files.tree.len())).unwrap()
+}
+
+fn tidy(backlog: &Sled) {
+    while backlog.tidy().unwrap() {}
+}
+
 fn fill(backlog: &Sled, channel: &str, from: i64, to: i64) {
     for chunk in (from..=to).collect::<Vec<_>>().chunks(200) {
         let batch: Vec<_> = chunk.iter().map(|&at| record(channel, at, "0123456789")).collect();
@@ -88,49 +101,6 @@ fn everything_is_there_again_after_closing_and_after_a_crash() {
 }
 
 #[test]
-fn dead_rows_are_removed_from_the_disk() {
-    let directory = Directory::new();
-    let backlog = directory.open();
-    let keep = Retention { messages: 10, ..Retention::ALL };
-    for at in 1..=2_000 {
-        backlog.append(&[record("/a", at, "x")]).unwrap();
-        backlog.trim("/a", &keep, 0).unwrap();
-    }
-    let rows = backlog.with(|files| Ok(files.tree.len())).unwrap();
-    assert!(rows < 200, "{rows} rows for 10 records");
-}
-
-#[test]
-fn the_least_recently_used_channels_go_first_and_raise_the_shared_floor() {
-    let directory = Directory::new();
-    let options = SledOptions { budget_bytes: 4_500, ..OPTIONS };
-    let backlog = directory.open_with(&options).backlog;
-    fill(&backlog, "/old", 1, 100);
-    fill(&backlog, "/read", 101, 200);
-    fill(&backlog, "/new", 201, 300);
-    positions(&backlog, "/read");
-    fill(&backlog, "/newer", 301, 500);
-    assert_eq!(backlog.head("/old"), Ok(None));
-    assert!(backlog.head("/read").unwrap().is_some() || backlog.head("/new").unwrap().is_none());
-    assert_eq!(positions(&backlog, "/newer").len(), 200);
-    assert!(backlog.floor("/old").unwrap() >= 100);
-    assert!(backlog.usage().unwrap().bytes <= 4_500);
-    drop(backlog);
-    assert!(directory.open_with(&options).backlog.floor("/old").unwrap() >= 100);
-}
-
-#[test]
-fn a_lone_channel_loses_its_oldest_records() {
-    let directory = Directory::new();
-    let backlog = directory.open_with(&SledOptions { budget_bytes: 1_000, ..OPTIONS }).backlog;
-    fill(&backlog, "/a", 1, 1_000);
-    let kept = positions(&backlog, "/a");
-    assert_eq!(kept.last(), Some(&1_000));
-    assert!(kept.len() <= 100 && kept.len() > 50, "{}", kept.len());
-    assert_eq!(backlog.floor("/a"), Ok(kept[0] - 1));
-}
-
-#[test]
 fn a_store_in_use_is_refused_and_left_alone() {
     let directory = Directory::new();
     let first = directory.open();
@@ -157,36 +127,9 @@ fn a_newer_format_is_refused_and_left_alone() {
     let refused = Sled::open(&directory.store(), OPTIONS).unwrap_err();
     assert_eq!(refused, BacklogError::Newer { found: 7, known: 1 });
     assert!(refused.to_string().contains('7'), "{refused}");
+    let refused = Sled::open_as_it_is(&directory.store(), OPTIONS).unwrap_err();
+    assert_eq!(refused, BacklogError::Newer { found: 7, known: 1 });
     assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 2, "the store and its ballast");
-}
-
-#[test]
-fn damage_is_moved_aside_or_harmless_wherever_it_is() {
-    let directory = Directory::new();
-    let first = directory.open();
-    fill(&first, "/a", 1, 400);
-    first.close().unwrap();
-    drop(first);
-    let whole = std::fs::read(directory.store().join("db")).unwrap();
-    for seed in 0..40_usize {
-        let damaged = Directory::new();
-        copy(&directory.store(), &damaged.store());
-        let mut bytes = whole.clone();
-        let at = seed * 7_919 % bytes.len();
-        if seed % 4 == 0 {
-            bytes.truncate(at);
-        } else {
-            let end = (at + 400).min(bytes.len());
-            bytes[at..end].iter_mut().for_each(|byte| *byte ^= 0x5a);
-        }
-        std::fs::write(damaged.store().join("db"), &bytes).unwrap();
-        let opened = damaged.open_with(&SledOptions { shared_floor: 1_000, ..OPTIONS });
-        if opened.moved_aside.is_some() {
-            assert_eq!(opened.backlog.floor("/a"), Ok(1_000));
-        }
-        fill(&opened.backlog, "/new", 2_000, 2_010);
-        assert_eq!(positions(&opened.backlog, "/new").len(), 11);
-    }
 }
 
 fn copy(from: &Path, to: &Path) {

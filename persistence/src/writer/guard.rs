@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Events, Flush};
-use crate::BacklogError;
+use crate::{BacklogError, Loss};
 
 /// Asks the store something. What it left half done when it panicked is its own to recover.
 pub(super) fn guard<R>(ask: impl FnOnce() -> Result<R, BacklogError>) -> Result<R, BacklogError> {
@@ -40,6 +40,11 @@ impl<T> Guarded<T> {
     /// See [`Events::health`].
     pub(super) fn health(&mut self, trouble: Option<&BacklogError>) {
         self.tell(|events| events.health(trouble));
+    }
+
+    /// See [`Events::lost`].
+    pub(super) fn lost(&mut self, loss: &Loss) {
+        self.tell(|events| events.lost(loss));
     }
 
     fn tell(&mut self, tell: impl FnOnce(&mut dyn Events<T>)) {

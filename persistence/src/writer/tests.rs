@@ -229,6 +229,8 @@ impl Events<i64> for Reentrant {
     fn flushed(&mut self, _: &Flush) {}
 
     fn health(&mut self, _: Option<&BacklogError>) {}
+
+    fn lost(&mut self, _: &Loss) {}
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What has to go from the store and when: from channels that grew at once, from those that nobody
-//! touches now and then, since age alone makes their records old, and marks out of their window.
+//! touches now and then, since age alone makes their records old, and marks out of their window. And
+//! whether the store can still write, which nobody would learn while nothing is written.
 
 use std::{
     collections::HashSet,
@@ -8,7 +9,7 @@ use std::{
 };
 
 use super::{Policy, WriterOptions};
-use crate::{Backlog, BacklogError, Record};
+use crate::{Backlog, BacklogError, Record, TRIM_MOST};
 
 /// How often marks are forgotten.
 const MARKS: Duration = Duration::from_secs(10);
@@ -18,16 +19,25 @@ const ROUND: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_secs(1);
 /// How many channels a step looks at.
 const STEP_CHANNELS: usize = 1_000;
+/// How often the store is asked whether it can write.
+const HEALTH: Duration = Duration::from_secs(2);
+/// How often the store is tidied after a commit, however long that takes: a commit leaves behind no
+/// more than that removes.
+const TIDY_LEAST: u32 = 3;
 /// How long a step may take before it leaves the rest to the next: jobs wait meanwhile.
 const STEP_TIME: Duration = Duration::from_millis(20);
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Upkeep {
+    /// Channels to be trimmed at once.
     touched: HashSet<Arc<str>>,
+    /// Whether something was left for the next time, and the time of this one.
+    busy: Option<Instant>,
     /// What is left of the round.
     round: Vec<Arc<str>>,
     next_marks: Instant,
+    next_health: Instant,
     next_round: Instant,
     next_step: Instant,
 }
@@ -37,8 +47,10 @@ impl Upkeep {
         let (next_marks, next_round) = (now + MARKS, now + ROUND);
         Self {
             touched: HashSet::new(),
+            busy: None,
             round: Vec::new(),
             next_marks,
+            next_health: now + HEALTH,
             next_round,
             next_step: next_round,
         }
@@ -46,7 +58,8 @@ impl Upkeep {
 
     /// When [`run`](Self::run) has something to do, if nothing is touched before.
     pub(super) fn next(&self) -> Instant {
-        self.next_marks.min(self.next_step)
+        let next = self.next_marks.min(self.next_health).min(self.next_step);
+        self.busy.map_or(next, |busy| busy.min(next))
     }
 
     /// Channels that grew.
@@ -71,19 +84,55 @@ impl Upkeep {
         options: &WriterOptions,
         now: Instant,
     ) -> Result<(), BacklogError> {
+        self.busy = None;
         if !self.touched.is_empty() {
             let now_us = policy.now_us();
-            for channel in self.touched.drain() {
-                backlog.trim(&channel, &policy.retention(&channel), now_us)?;
+            for channel in std::mem::take(&mut self.touched) {
+                self.trim(backlog, policy, channel, now_us)?;
             }
         }
         if now >= self.next_marks {
-            self.next_marks = now + MARKS;
             let window = i64::try_from(options.marks_window.as_micros()).unwrap_or(i64::MAX);
-            backlog.forget_marks(policy.now_us().saturating_sub(window), options.marks_max)?;
+            let before_us = policy.now_us().saturating_sub(window);
+            let all = backlog.forget_marks(before_us, options.marks_max)? < TRIM_MOST;
+            self.next_marks = if all { now + MARKS } else { now };
         }
         if now >= self.next_step {
             self.step(backlog, policy, now)?;
+        }
+        if now >= self.next_health {
+            self.next_health = now + HEALTH;
+            backlog.health()?;
+        }
+        let started = super::now();
+        let mut times = 0;
+        while backlog.tidy()? {
+            times += 1;
+            if times >= TIDY_LEAST && started.elapsed() > STEP_TIME {
+                self.busy = Some(now);
+                break;
+            }
+        }
+        if !self.touched.is_empty() {
+            self.busy = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Trims a channel; one that has more to lose has its turn again soon.
+    fn trim(
+        &mut self,
+        backlog: &dyn Backlog,
+        policy: &dyn Policy,
+        channel: Arc<str>,
+        now_us: i64,
+    ) -> Result<(), BacklogError> {
+        match backlog.trim(&channel, &policy.retention(&channel), now_us) {
+            Ok(TRIM_MOST..) => drop(self.touched.insert(channel)),
+            // A channel that cannot be read keeps nobody from writing to others, and has its turn
+            // again in the next round.
+            Ok(_) | Err(BacklogError::Failed(_) | BacklogError::Damaged(_)) => {}
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -103,7 +152,7 @@ impl Upkeep {
         let now_us = policy.now_us();
         for _ in 0..STEP_CHANNELS {
             let Some(channel) = self.round.pop() else { break };
-            backlog.trim(&channel, &policy.retention(&channel), now_us)?;
+            self.trim(backlog, policy, channel, now_us)?;
             if started.elapsed() > STEP_TIME {
                 break;
             }

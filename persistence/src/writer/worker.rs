@@ -55,6 +55,13 @@ impl<T> Worker<T> {
         }
     }
 
+    /// Looks whether the store can write from the start.
+    pub(super) fn look(&mut self) {
+        if let Err(why) = guard(|| self.backlog.health()) {
+            self.fail(why);
+        }
+    }
+
     /// Works until the writer is stopped and nothing is left.
     pub(super) fn run(mut self) -> Result<(), BacklogError> {
         loop {
@@ -72,11 +79,13 @@ impl<T> Worker<T> {
                 Some(trouble) if trouble.retry_at <= now() => self.recover(),
                 Some(_) => {}
             }
+            self.tell_losses();
         }
         if self.trouble.is_some() {
             self.recover();
         }
         let closed = guard(|| self.backlog.close());
+        self.tell_losses();
         self.shared.end(self.events).map_or(closed, Err)
     }
 
@@ -160,6 +169,12 @@ impl<T> Worker<T> {
         if let Err(why) = tidied {
             self.fail(why);
         }
+    }
+
+    /// What the store had to give up.
+    fn tell_losses(&mut self) {
+        let losses = guard(|| Ok(self.backlog.losses())).unwrap_or_default();
+        losses.iter().for_each(|loss| self.events.lost(loss));
     }
 
     /// The store cannot write (any more).

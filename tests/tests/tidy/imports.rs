@@ -109,7 +109,11 @@ const TABLE: &[Area] = &[
         &["crate::core::id", "crate::core::session", "getrandom", "parking_lot"],
         STILL,
     ),
-    area(&["broker/src/core/stats.rs"], &["prometheus"], &["TextEncoder", "gather"]),
+    area(
+        &["broker/src/core/stats.rs"],
+        &["prometheus", "weft_persistence::Loss"],
+        &["TextEncoder", "gather"],
+    ),
     area(
         &["broker/src/core/"],
         &[

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    Backlog, BacklogError, Events, Flush, Job, Marked, Memory, MemoryLimits, Page, Policy, Record,
-    Retention, Usage, Writer, WriterOptions, conformance::record,
+    Backlog, BacklogError, Events, Flush, Job, Loss, Marked, Memory, MemoryLimits, Page, Policy,
+    Record, Retention, Usage, Writer, WriterOptions, conformance::record,
 };
 
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
@@ -66,6 +66,10 @@ pub(super) enum Mood {
     Panicking,
     /// Trims panic once; then as `Well`.
     TrimPanics,
+    /// Trims fail.
+    TrimFails,
+    /// There is little space left: nothing fails yet, and it is cured by recovering.
+    Short,
 }
 
 #[derive(Debug)]
@@ -75,6 +79,7 @@ struct Script {
     in_append: bool,
     appends: Vec<usize>,
     floors: Vec<(String, i64)>,
+    losses: Vec<Loss>,
     closed: bool,
 }
 
@@ -94,6 +99,7 @@ impl Scripted {
             in_append: false,
             appends: Vec::new(),
             floors: Vec::new(),
+            losses: Vec::new(),
             closed: false,
         };
         Self { inner, script: Mutex::new(script), changed: Condvar::new() }
@@ -131,6 +137,11 @@ impl Scripted {
         floors
     }
 
+    /// Has something to tell.
+    pub(super) fn lose(&self, losses: &[Loss]) {
+        self.script.lock().losses.extend_from_slice(losses);
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.script.lock().closed
     }
@@ -144,7 +155,9 @@ impl Scripted {
     fn meet(&self) -> Result<(), BacklogError> {
         let mood = self.script.lock().mood.clone();
         match mood {
-            Mood::Well | Mood::TrimPanics | Mood::Lying(_) => Ok(()),
+            Mood::Well | Mood::TrimPanics | Mood::TrimFails | Mood::Short | Mood::Lying(_) => {
+                Ok(())
+            }
             Mood::Broken(error) | Mood::Curable(error) => Err(error),
             Mood::Panicking => quiet_panic("on purpose"),
         }
@@ -194,6 +207,9 @@ impl Backlog for Scripted {
             drop(script);
             quiet_panic("on purpose, in trim");
         }
+        if script.mood == Mood::TrimFails {
+            return Err(BacklogError::Failed("on purpose, in trim".into()));
+        }
         drop(script);
         self.meet()?;
         self.inner.trim(channel, keep, now_us)
@@ -218,17 +234,26 @@ impl Backlog for Scripted {
         self.inner.forget_marks(before_us, max)
     }
 
+    fn tidy(&self) -> Result<bool, BacklogError> {
+        self.inner.tidy()
+    }
+
     fn usage(&self) -> Result<Usage, BacklogError> {
         self.inner.usage()
     }
 
+    fn losses(&self) -> Vec<Loss> {
+        std::mem::take(&mut self.script.lock().losses)
+    }
+
     fn health(&self) -> Result<(), BacklogError> {
-        self.inner.health()
+        let short = self.script.lock().mood == Mood::Short;
+        if short { Err(BacklogError::Full) } else { Ok(()) }
     }
 
     fn recover(&self) -> Result<(), BacklogError> {
         let mut script = self.script.lock();
-        if let Mood::Curable(_) = script.mood {
+        if let Mood::Curable(_) | Mood::Short = script.mood {
             script.mood = Mood::Well;
         }
         drop(script);
@@ -254,6 +279,7 @@ struct Told {
     settled: Vec<(i64, Result<(), BacklogError>)>,
     flushes: Vec<Flush>,
     health: Vec<Option<BacklogError>>,
+    losses: Vec<Loss>,
 }
 
 impl Log {
@@ -269,6 +295,10 @@ impl Log {
 
     pub(super) fn health(&self) -> Vec<Option<BacklogError>> {
         self.told.lock().health.clone()
+    }
+
+    pub(super) fn losses(&self) -> Vec<Loss> {
+        self.told.lock().losses.clone()
     }
 
     pub(super) fn flushes(&self) -> Vec<Flush> {
@@ -314,6 +344,10 @@ impl Events<i64> for Scribe {
     fn health(&mut self, trouble: Option<&BacklogError>) {
         self.0.told.lock().health.push(trouble.cloned());
         self.0.changed.notify_all();
+    }
+
+    fn lost(&mut self, loss: &Loss) {
+        self.0.told.lock().losses.push(loss.clone());
     }
 }
 

@@ -11,7 +11,7 @@ struct Two;
 
 impl Policy for Two {
     fn retention(&self, _: &str) -> Retention {
-        Retention { messages: 2, bytes: u64::MAX, age_us: 3_600_000_000 }
+        Retention { messages: 2, age_us: 3_600_000_000, ..Retention::ALL }
     }
 
     fn now_us(&self) -> i64 {
@@ -76,11 +76,80 @@ fn marks_are_forgotten_by_age_and_number() {
     let batch = [marked(1, now_us - hour_us - 1), marked(2, now_us - hour_us), marked(3, now_us)];
     backlog.append(&batch).unwrap();
     let keys = || backlog.marks(0).unwrap().iter().map(|m| m.mark.key[0]).collect::<Vec<_>>();
-    let mut upkeep = Upkeep::new(now());
-    let next = upkeep.next();
-    upkeep.run(&backlog, &Two, &options(), next).unwrap();
+    let start = now();
+    let mut upkeep = Upkeep::new(start);
+    let mut run = |options: &WriterOptions, seconds| {
+        upkeep.run(&backlog, &Two, options, start + Duration::from_secs(seconds)).unwrap();
+    };
+    run(&options(), 9);
+    assert_eq!(keys(), [1, 2, 3]);
+    run(&options(), 10);
     assert_eq!(keys(), [2, 3]);
-    let next = upkeep.next();
-    upkeep.run(&backlog, &Two, &WriterOptions { marks_max: 1, ..options() }, next).unwrap();
+    run(&WriterOptions { marks_max: 1, ..options() }, 20);
     assert_eq!(keys(), [3]);
+}
+
+#[test]
+fn what_is_too_much_for_one_time_goes_on_at_once() {
+    let backlog = rig::memory();
+    let batch: Vec<_> = (1..=2_000).map(|at| record("/a", at, "old")).collect();
+    backlog.append(&batch).unwrap();
+    let start = now();
+    let mut upkeep = Upkeep::new(start);
+    upkeep.touch(&batch);
+    let mut times = 0;
+    while backlog.usage().unwrap().records > 0 {
+        upkeep.run(&backlog, &Two, &options(), start).unwrap();
+        times += 1;
+        assert!(times == 4 || upkeep.next() <= start, "the writer does not wait");
+    }
+    assert_eq!(times, 4, "and does not do all of it at once");
+}
+
+#[test]
+fn a_channel_that_cannot_be_trimmed_keeps_nobody_from_writing() {
+    let rig = Rig::new(options());
+    rig.backlog.set(Mood::TrimFails);
+    rig.writer.submit(job("/a", 1));
+    rig.writer.submit(job("/b", 2));
+    rig.log.await_settled(2);
+    rig.writer.submit(job("/a", 3));
+    rig.log.await_settled(3);
+    assert_eq!(rig.writer.stop(), Ok(()));
+    assert!(rig.log.settled().iter().all(|(_, outcome)| outcome.is_ok()));
+    assert_eq!(rig.log.health(), [], "the store is well");
+}
+
+#[test]
+fn a_store_that_cannot_write_from_the_start_is_found_out_without_writing() {
+    let backlog = Arc::new(rig::Scripted::new(Mood::Short, rig::memory()));
+    let store: Arc<dyn Backlog> = Arc::<rig::Scripted>::clone(&backlog);
+    let (writer, log) = rig::start(store, WriterOptions { retry: HOUR, ..options() }, Two);
+    log.await_health(1);
+    assert_eq!(writer.trouble(), Some(BacklogError::Full));
+    assert_eq!(writer.stop(), Ok(()));
+    assert_eq!(log.health(), [Some(BacklogError::Full), None]);
+}
+
+#[test]
+fn a_store_that_became_unable_to_write_is_found_out_without_writing() {
+    let start = now();
+    let backlog = rig::Scripted::new(Mood::Well, rig::memory());
+    let mut upkeep = Upkeep::new(start);
+    upkeep.run(&backlog, &Two, &options(), start).unwrap();
+    backlog.set(Mood::Short);
+    let next = upkeep.next();
+    assert!(next <= start + Duration::from_secs(2));
+    assert_eq!(upkeep.run(&backlog, &Two, &options(), next), Err(BacklogError::Full));
+}
+
+#[test]
+fn what_the_store_gave_up_is_told() {
+    let rig = Rig::new(options());
+    let losses = [Loss::Channel("/a".into()), Loss::Store("/aside".into())];
+    rig.backlog.lose(&losses);
+    rig.writer.submit(job("/a", 1));
+    rig.log.await_settled(1);
+    assert_eq!(rig.writer.stop(), Ok(()));
+    assert_eq!(rig.log.losses(), losses, "once");
 }
