@@ -21,6 +21,8 @@ fn tool(data: &Path, arguments: &[&str]) -> Output {
 fn fed(data: &Path, arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(binary());
     command.arg("store").args(arguments).arg("--data").arg(data);
+    // It would be told that the variable of these tests is no setting.
+    command.env_remove("WEFT_BIN");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the tool runs");
     // It may have said no before it has read everything.
