@@ -266,7 +266,8 @@ mod tests {
         assert!(store.append(&[next("/empty", 70)]).is_err());
         store.append(&[next("/empty", 71), next("/full", 1_501), next("/new", 3)]).unwrap();
         let keep = Retention { messages: 100, ..Retention::ALL };
-        assert_eq!(store.trim("/full", &keep, 0), Ok(1_401));
+        let trimmed = std::iter::from_fn(|| store.trim("/full", &keep, 0).ok().filter(|&n| n > 0));
+        assert_eq!(trimmed.sum::<u64>(), 1_401);
         assert_eq!((store.floor("/full"), store.floor("/new")), (Ok(1_401), Ok(2)));
     }
 
