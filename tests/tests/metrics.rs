@@ -10,7 +10,7 @@ use weft_tests::held::Held;
 use weft_tests::http::{Connection, Request};
 
 /// Every metric that these tests move, or that is moved in `limits.rs`.
-const NAMES: [&str; 41] = [
+const NAMES: [&str; 43] = [
     "weft_batch_messages",
     "weft_body_bytes",
     "weft_connections",
@@ -44,7 +44,9 @@ const NAMES: [&str; 41] = [
     "weft_store_batch_records",
     "weft_store_bytes",
     "weft_store_channels",
+    "weft_store_channels_lost_total",
     "weft_store_disk_bytes",
+    "weft_store_ends_lost_total",
     "weft_store_errors_total",
     "weft_store_flush_seconds",
     "weft_store_moved_aside_total",

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
-use weft_persistence::{Backlog, BacklogError, Marked, Page, Sled};
+use weft_persistence::{Backlog, BacklogError, Loss, Marked, Page, Sled};
 
 use super::format::{FORMAT, Line, said};
 use super::place::IN_USE;
@@ -25,7 +25,20 @@ pub(super) fn everything(from: &Sled, sink: &mut Sink<'_>) -> Result<(), String>
 
 /// Gives the line of the store itself.
 pub(super) fn head(from: &Sled, sink: &mut Sink<'_>) -> Result<(), String> {
+    whole(from)?;
     sink(&Line::Store { format: FORMAT, floor: from.floor("").map_err(what)? })
+}
+
+/// Whether nothing was found to be gone or damaged since this was last asked.
+fn whole(from: &Sled) -> Result<(), String> {
+    match from.losses().first() {
+        None => Ok(()),
+        Some(Loss::Store(aside)) => Err(format!("it was moved aside: {}", aside.display())),
+        Some(Loss::End) => Err("what was written last before it was closed is gone".to_owned()),
+        Some(Loss::Channel(name)) => {
+            Err(format!("{}: records cannot be read", name.escape_debug()))
+        }
+    }
 }
 
 /// Gives a channel with its records.
@@ -38,7 +51,7 @@ pub(super) fn channel(from: &Sled, name: &str, sink: &mut Sink<'_>) -> Result<()
     let mut after = 0;
     loop {
         let page = read(|| from.read_after(name, after, PAGE)).map_err(named)?;
-        let Some(last) = page.last() else { return Ok(()) };
+        let Some(last) = page.last() else { return whole(from) };
         after = last.position;
         for record in &page {
             let (position, time_us) = (record.position, record.time_us);
@@ -72,7 +85,7 @@ pub(super) fn what(error: BacklogError) -> String {
             format!("the store is of a newer weft: its format is {found}, known is {known}")
         }
         BacklogError::Full => "too little space is left on the disk".to_owned(),
-        BacklogError::Failed(why) => why.as_ref().to_owned(),
+        BacklogError::Failed(why) | BacklogError::Damaged(why) => why.as_ref().to_owned(),
         error => error.to_string(),
     }
 }

@@ -33,6 +33,8 @@ pub struct Restore {
     rows: usize,
     bytes: usize,
     next_number: u32,
+    /// No position in it is higher.
+    highest: i64,
     /// The channel that records go to.
     channel: Option<(u32, Meta)>,
 }
@@ -56,6 +58,7 @@ impl Restore {
             rows: 0,
             bytes: 0,
             next_number: 0,
+            highest: options.shared_floor,
             channel: None,
         })
     }
@@ -72,6 +75,7 @@ impl Restore {
             return Err(BacklogError::Failed("no channel numbers are left".into()));
         }
         self.next_number += 1;
+        self.highest = self.highest.max(head).max(floor);
         let name = name.to_owned();
         let meta = Meta {
             name,
@@ -116,7 +120,8 @@ impl Restore {
     /// Those of the store.
     pub fn finish(mut self) -> Result<(), BacklogError> {
         self.end_channel()?;
-        self.write()
+        self.write()?;
+        self.files.seal(self.highest)
     }
 
     fn end_channel(&mut self) -> Result<(), BacklogError> {
