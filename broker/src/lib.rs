@@ -11,5 +11,6 @@ pub mod log;
 pub mod server;
 pub mod storage;
 pub mod store_tool;
+mod swap;
 pub mod ticker;
 pub mod transport;

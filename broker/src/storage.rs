@@ -19,6 +19,7 @@ use crate::core::clock::Clock;
 use crate::core::publishing::Commit;
 use crate::core::rules::Rules;
 use crate::core::settling::{self, Settler};
+use crate::swap;
 
 /// How often the ceiling of positions is raised: it stands 10 s ahead.
 const RAISE_EVERY: Duration = Duration::from_secs(2);
@@ -112,6 +113,9 @@ impl Storage {
         };
         let Some(sled) = sled else { return Ok((storage, origin)) };
         let directory = data.join(STORE);
+        if swap::put_back(&directory)? {
+            tracing::warn!("a compaction was interrupted; the store is where it was before");
+        }
         if boot.ceiling > 0 && !directory.exists() {
             tracing::warn!(path = %directory.display(), "there is no store: an empty one is begun");
         }

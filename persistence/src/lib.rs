@@ -22,5 +22,5 @@ pub use memory::{Memory, MemoryLimits};
 mod sled;
 mod writer;
 pub use ceiling::{Boot, Ceiling};
-pub use sled::{Opened, Sled, SledOptions};
+pub use sled::{Opened, Restore, Sled, SledOptions};
 pub use writer::{Events, Flush, Job, Policy, Submit, Writer, WriterOptions};

@@ -1,5 +1,7 @@
 //! What review found in the running broker, one test each, so that it stays found.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 use weft_tests::bayeux::{Client, data, events_and_reply, ok};
 use weft_tests::broker::{Broker, Setup};
@@ -48,6 +50,18 @@ fn p2_l12_a_connect_whose_rest_comes_after_a_newer_reply_proves_nothing() {
     assert_eq!(data(again), ["precious"]);
 }
 
+/// Whether the other end of the broker's socket is closed: its state is CLOSE_WAIT, in the kernel's
+/// table of addresses in hexadecimal numbers.
+fn is_half_closed(broker: SocketAddr, client: SocketAddr) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+    let port = |address: SocketAddr| format!(":{:04X}", address.port());
+    table.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        matches!(fields[..], [_, local, remote, "08", ..]
+            if local.ends_with(&port(broker)) && remote.ends_with(&port(client)))
+    })
+}
+
 #[test]
 fn p2_l12_r8_bytes_behind_a_held_poll_do_not_hide_that_its_socket_closed() {
     for tail in ["\r\n", "POST /bayeux HTTP/1.1\r\n"] {
@@ -59,9 +73,13 @@ fn p2_l12_r8_bytes_behind_a_held_poll_do_not_hide_that_its_socket_closed() {
         let mut connection = broker.connect();
         connection.send(&bytes);
         broker.wait_held(1);
+        let ours = connection.local();
         drop(connection);
+        wait::until("the broker's system knows of the end", wait::PATIENCE, || {
+            is_half_closed(broker.listen, ours).then_some(())
+        });
         let mut publisher = Client::connected(&broker);
-        // The end of the connection travels on its own; publish until the poll has been given up.
+        // A wake-up may come before the edge looks at the socket: publish until the poll is given up.
         let mut sent = 0;
         wait::until("the poll is given up", wait::PATIENCE, || {
             ok(&publisher.publish("/k", sent));

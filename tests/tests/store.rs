@@ -1,11 +1,10 @@
 //! What is kept over a restart, and what becomes of it when the process is killed.
 
-use std::fs;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::json;
 use weft_tests::api::{history, kept, position, post, publish, publish_durably};
 use weft_tests::broker::{Broker, Setup, binary};
 use weft_tests::http::{Connection, Request};
@@ -106,35 +105,6 @@ fn a_store_in_use_stops_a_second_broker_and_the_tool() {
     let tool = store_tool(&broker, &["check"]);
     assert!(String::from_utf8_lossy(&tool.stderr).contains("stop the broker first"), "{tool:?}");
     publish(&broker, "/a", 1);
-}
-
-#[test]
-fn the_store_can_be_checked_exported_imported_and_compacted() {
-    let broker = Broker::start();
-    let lines: String =
-        (0..2_000).map(|n| format!("{{\"channel\":\"/c/{}\",\"data\":{n}}}\n", n % 7)).collect();
-    let request =
-        Request::post("/publish?durable=1", lines).header("Content-Type", "application/x-ndjson");
-    assert_eq!(broker.exchange(&request).status, 200);
-    let before: Vec<Vec<Value>> = (0..7).map(|n| kept(&broker, &format!("/c/{n}"))).collect();
-    assert_eq!(broker.terminate(), Some(0));
-    let check = store_tool(&broker, &["check"]);
-    assert!(check.status.success(), "{check:?}");
-    assert!(String::from_utf8_lossy(&check.stdout).contains("2000 messages"), "{check:?}");
-    let export = store_tool(&broker, &["export"]).stdout;
-    assert!(export.len() > 2_000 * 60);
-    let refused = store_tool(&broker, &["import", "--input", "/dev/null"]);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("not empty"), "{refused:?}");
-    let file = broker.data().join("export.ndjson");
-    fs::write(&file, &export).unwrap();
-    fs::remove_dir_all(broker.data().join("store")).unwrap();
-    let import = store_tool(&broker, &["import", "--input", file.to_str().unwrap()]);
-    assert!(import.status.success(), "{import:?}");
-    assert!(store_tool(&broker, &["compact"]).status.success());
-    assert_eq!(store_tool(&broker, &["export"]).stdout, export);
-    broker.restart();
-    let after: Vec<Vec<Value>> = (0..7).map(|n| kept(&broker, &format!("/c/{n}"))).collect();
-    assert_eq!(before, after);
 }
 
 #[test]

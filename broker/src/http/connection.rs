@@ -130,11 +130,12 @@ impl Peer {
     }
 
     /// The connection is over. If its last response was not written to its end, the events that it
-    /// carried go again: a write may have failed, or a read that came before the next write.
+    /// carried go again: a write may have failed, or a read that came before the next write. So they
+    /// do if the other end has reset the connection since: it did not take all that was written.
     pub fn closed(&self) {
-        if let (Some((session, reply_no)), true) =
-            (self.carried.lock().take(), self.writing.load(Ordering::Relaxed) != WRITTEN)
-        {
+        let Some((session, reply_no)) = self.carried.lock().take() else { return };
+        let written = self.writing.load(Ordering::Relaxed) == WRITTEN;
+        if !written || !matches!(self.stream.take_error(), Ok(None)) {
             session.write_failed(reply_no);
         }
     }
@@ -283,6 +284,9 @@ impl AsyncRead for Watched {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let Poll::Ready(read) = self.poll_try_read(cx, buf) else { return self.watch_head(cx) };
+        if read.is_err() {
+            self.peer.wrote(FAILED);
+        }
         if read? > 0 {
             let phase = &self.peer.phase;
             let _ = phase.compare_exchange(IDLE, HEAD, Ordering::Relaxed, Ordering::Relaxed);

@@ -20,7 +20,7 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 10_000;
 /// Bytes of messages in one answer, whatever the limit; one message always fits.
-const BYTES: usize = 1 << 20;
+const BYTES: usize = 4 << 20;
 
 /// Answers a request below `/history`; `path` is what stands behind that.
 pub async fn handle(

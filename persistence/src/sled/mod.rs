@@ -13,6 +13,7 @@ mod catalogue;
 mod channel;
 mod files;
 mod load;
+mod restore;
 mod rows;
 mod seal;
 #[cfg(test)]
@@ -31,8 +32,8 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use sled::Batch;
 
+pub use self::restore::Restore;
 use self::{catalogue::Catalogue, channel::Channel, files::Files, load::reading};
 use crate::{Backlog, BacklogError, Loss, Marked, Page, Record, Retention, Usage};
 
@@ -156,20 +157,6 @@ impl Sled {
     /// records starts above it.
     pub fn highest(&self) -> i64 {
         self.catalogue.lock().highest()
-    }
-
-    /// Puts back a mark without its record, as an import does. It lasts from the next append on.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn restore_mark(&self, marked: &Marked) -> Result<(), BacklogError> {
-        self.write(|files| {
-            let key = rows::mark_key(marked.time_us, marked.position, &marked.mark.key);
-            let mut batch = Batch::default();
-            batch.insert(&key[..], rows::mark_value(&marked.mark));
-            self.catalogue.lock().marks += 1;
-            files.apply(batch)
-        })
     }
 
     fn with<R>(

@@ -244,6 +244,7 @@ const TABLE: &[Area] = &[
         &[
             "crate::config",
             "crate::core",
+            "crate::swap",
             "tokio",
             "tokio_util",
             "tracing",
@@ -252,9 +253,20 @@ const TABLE: &[Area] = &[
         ],
         NO_SOCKETS,
     ),
+    area(&["broker/src/swap.rs"], &["rustix"], NO_SOCKETS),
     area(
-        &["broker/src/store_tool.rs"],
-        &["crate::config", "crate::storage", "serde", "serde_json", "weft_persistence"],
+        &["broker/src/store_tool/"],
+        &[
+            "crate::config",
+            "crate::storage",
+            "crate::store_tool",
+            "crate::swap",
+            "rustix",
+            "serde",
+            "serde_json",
+            "weft_persistence",
+            "weft_protocol",
+        ],
         NO_SOCKETS,
     ),
     area(
