@@ -80,6 +80,19 @@ impl Policy for Keeping {
     }
 }
 
+/// Opens the store, wherever an interrupted compaction has left it. What is not there is told to be
+/// missing up to the ceiling.
+fn open_store(directory: &Path, options: &SledOptions, ceiling: i64) -> io::Result<Opened> {
+    if swap::put_back(directory)? {
+        tracing::warn!("a compaction was interrupted; the store is where it was before");
+    }
+    if ceiling > 0 && !directory.exists() {
+        tracing::warn!(path = %directory.display(), "there is no store: an empty one is begun");
+    }
+    let options = SledOptions { shared_floor: ceiling, ..options.clone() };
+    Sled::open(directory, options).map_err(io::Error::other)
+}
+
 impl Storage {
     /// Opens the store in the data directory, and says what there is from before. Blocking.
     ///
@@ -112,15 +125,7 @@ impl Storage {
             losses: Vec::new(),
         };
         let Some(sled) = sled else { return Ok((storage, origin)) };
-        let directory = data.join(STORE);
-        if swap::put_back(&directory)? {
-            tracing::warn!("a compaction was interrupted; the store is where it was before");
-        }
-        if boot.ceiling > 0 && !directory.exists() {
-            tracing::warn!(path = %directory.display(), "there is no store: an empty one is begun");
-        }
-        let sled = SledOptions { shared_floor: boot.ceiling, ..sled };
-        let Opened { backlog, losses } = Sled::open(&directory, sled).map_err(io::Error::other)?;
+        let Opened { backlog, losses } = open_store(&data.join(STORE), &sled, boot.ceiling)?;
         losses.iter().for_each(settling::log_loss);
         storage.losses = losses;
         // A store from elsewhere may be ahead of this directory's positions.
