@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use weft_persistence::{
-    Backlog, BacklogError, Ceiling, Loss, Marked, Opened, Policy, Retention, Sled, SledOptions,
-    Submit, Writer, WriterOptions,
+    Backlog, BacklogError, Boot, Ceiling, Loss, Marked, Opened, Policy, Retention, Sled,
+    SledOptions, Submit, Writer, WriterOptions,
 };
 use weft_protocol::{ChannelLimits, ChannelName};
 
@@ -93,14 +93,7 @@ impl Storage {
     ) -> Result<(Self, Origin), io::Error> {
         let StorageOptions { sled, writer, rules } = options;
         let (ceiling, boot) = Ceiling::open(data, clock.wall_us().saturating_add(10_000_000))?;
-        if let Some(aside) = &boot.moved_aside {
-            tracing::error!(
-                aside = %aside.display(),
-                "the file of positions was damaged and moved aside: clients are told of a gap"
-            );
-        } else if boot.unclean {
-            tracing::warn!("the last stop was not clean: clients are told of a possible gap");
-        }
+        log_boot(&boot);
         let mut origin =
             Origin { store: None, floor: boot.ceiling, doubt: boot.doubt, ceiling: Some(0) };
         let settler = Settler::default();
@@ -112,15 +105,8 @@ impl Storage {
             losses: Vec::new(),
         };
         let Some(sled) = sled else { return Ok((storage, origin)) };
-        let directory = data.join(STORE);
-        if swap::put_back(&directory)? {
-            tracing::warn!("a compaction was interrupted; the store is where it was before");
-        }
-        if boot.ceiling > 0 && !directory.exists() {
-            tracing::warn!(path = %directory.display(), "there is no store: an empty one is begun");
-        }
         let sled = SledOptions { shared_floor: boot.ceiling, ..sled };
-        let Opened { backlog, losses } = Sled::open(&directory, sled).map_err(io::Error::other)?;
+        let Opened { backlog, losses } = open_store(&data.join(STORE), sled)?;
         losses.iter().for_each(settling::log_loss);
         storage.losses = losses;
         // A store from elsewhere may be ahead of this directory's positions.
@@ -193,4 +179,25 @@ impl Storage {
         }
         self.ceiling.close(broker.last_position())
     }
+}
+
+fn log_boot(boot: &Boot) {
+    if let Some(aside) = &boot.moved_aside {
+        tracing::error!(
+            aside = %aside.display(),
+            "the file of positions was damaged and moved aside: clients are told of a gap"
+        );
+    } else if boot.unclean {
+        tracing::warn!("the last stop was not clean: clients are told of a possible gap");
+    }
+}
+
+fn open_store(directory: &Path, options: SledOptions) -> Result<Opened, io::Error> {
+    if swap::put_back(directory)? {
+        tracing::warn!("a compaction was interrupted; the store is where it was before");
+    }
+    if options.shared_floor > 0 && !directory.exists() {
+        tracing::warn!(path = %directory.display(), "there is no store: an empty one is begun");
+    }
+    Sled::open(directory, options).map_err(io::Error::other)
 }

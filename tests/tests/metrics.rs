@@ -50,8 +50,6 @@ const NAMES: [&str; 43] = [
     "weft_store_errors_total",
     "weft_store_flush_seconds",
     "weft_store_moved_aside_total",
-    "weft_store_ends_lost_total",
-    "weft_store_channels_lost_total",
     "weft_store_outages_total",
     "weft_store_queued_records",
     "weft_store_records",
