@@ -94,12 +94,12 @@ fn stream(broker: &Broker, messages: u64, channels: u64, data: &str) {
 
 #[test]
 #[ignore = "the long form: WEFT_LONG"]
-fn p5_two_million_messages_over_a_thousand_channels_stop_growing() {
+fn p5_millions_of_messages_over_a_thousand_channels_stop_growing() {
     let broker = Broker::with("[store]\nbytes = \"4GiB\"\n");
     let data = json!("x".repeat(100)).to_string();
     let mut sizes = Vec::new();
     let begun = Instant::now();
-    for part in 1..=8 {
+    for part in 1..=16 {
         stream(&broker, 250_000, 1_000, &data);
         broker.wait_metric("weft_store_queued_records", |queued| queued == 0.0);
         let size = (memory(broker.pid()), broker.metric("weft_store_disk_bytes"));
@@ -113,10 +113,11 @@ fn p5_two_million_messages_over_a_thousand_channels_stop_growing() {
         );
         sizes.push(size);
     }
-    // A million messages are live from the fourth part on.
-    let (middle, end) = (sizes[5], sizes[7]);
-    assert!(end.0 as f64 <= middle.0 as f64 * 1.15, "memory grows: {sizes:?}");
-    assert!(end.1 <= middle.1 * 1.15, "files grow: {sizes:?}");
+    // A million messages are live from the fourth part on; where the files of old ones are used
+    // again takes its time to settle.
+    let (before, end) = (sizes[11], sizes[15]);
+    assert!(end.0 as f64 <= before.0 as f64 * 1.05, "memory grows: {sizes:?}");
+    assert!(end.1 <= before.1 * 1.05, "files grow: {sizes:?}");
 }
 
 #[test]
