@@ -118,6 +118,23 @@ impl ReplayStats {
     }
 }
 
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    let counter = IntCounter::new(name, help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    buckets: Vec<f64>,
+) -> Result<Histogram, prometheus::Error> {
+    let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
+}
+
 /// What the store's writer does.
 #[derive(Debug, Clone)]
 pub struct StoreStats {
@@ -132,16 +149,8 @@ pub struct StoreStats {
 
 impl StoreStats {
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
-            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok::<_, prometheus::Error>(histogram)
-        };
+        let counter = |name, help| counter(registry, name, help);
+        let histogram = |name, help, buckets| histogram(registry, name, help, buckets);
         Ok(Self {
             seconds: histogram(
                 "weft_store_flush_seconds",
@@ -201,16 +210,8 @@ impl Stats {
     /// # Errors
     /// When a name is registered twice.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
-            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok::<_, prometheus::Error>(histogram)
-        };
+        let counter = |name, help| counter(registry, name, help);
+        let histogram = |name, help, buckets| histogram(registry, name, help, buckets);
         let ended = IntCounterVec::new(
             Opts::new("weft_sessions_ended_total", "Sessions that ended, by cause."),
             &["cause"],
