@@ -209,3 +209,18 @@ fn rules_last_messages_own_messages_and_salesforce() {
     publish(&broker, "/eager", 2);
     assert_eq!(data(held.answer()), [json!(1), json!(2)], "they leave together");
 }
+
+#[test]
+fn x2_callback_polling_replays_as_long_polling_does() {
+    let broker = Broker::start();
+    let positions: Vec<i64> = (1..=3).map(|n| publish(&broker, "/a", n)).collect();
+    let mut client = Client::connected(&broker);
+    let fields = json!({"subscription": "/a", "ext": {"replay": {"/a": positions[0]}}});
+    let subscribe = client.message("/meta/subscribe", fields);
+    ok(&client.call(&[subscribe])[0]);
+    let connect = client.message("/meta/connect", json!({"connectionType": "callback-polling"}));
+    let (events, reply) = events_and_reply(client.call(&[connect]));
+    ok(&reply);
+    assert_eq!(numbers(&events), [2, 3]);
+    assert_eq!(events[1]["ext"]["replay"]["id"], positions[2]);
+}
