@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use weft_persistence::{
-    Backlog, BacklogError, Ceiling, Loss, Marked, Opened, Policy, Retention, Sled, SledOptions,
-    Submit, Writer, WriterOptions,
+    Backlog, BacklogError, Boot, Ceiling, Loss, Marked, Opened, Policy, Retention, Sled,
+    SledOptions, Submit, Writer, WriterOptions,
 };
 use weft_protocol::{ChannelLimits, ChannelName};
 
@@ -80,6 +80,17 @@ impl Policy for Keeping {
     }
 }
 
+fn log_boot(boot: &Boot) {
+    if let Some(aside) = &boot.moved_aside {
+        tracing::error!(
+            aside = %aside.display(),
+            "the file of positions was damaged and moved aside: clients are told of a gap"
+        );
+    } else if boot.unclean {
+        tracing::warn!("the last stop was not clean: clients are told of a possible gap");
+    }
+}
+
 /// Opens the store, wherever an interrupted compaction has left it. What is not there is told to be
 /// missing up to the ceiling.
 fn open_store(directory: &Path, options: &SledOptions, ceiling: i64) -> io::Result<Opened> {
@@ -106,14 +117,6 @@ impl Storage {
     ) -> Result<(Self, Origin), io::Error> {
         let StorageOptions { sled, writer, rules } = options;
         let (ceiling, boot) = Ceiling::open(data, clock.wall_us().saturating_add(10_000_000))?;
-        if let Some(aside) = &boot.moved_aside {
-            tracing::error!(
-                aside = %aside.display(),
-                "the file of positions was damaged and moved aside: clients are told of a gap"
-            );
-        } else if boot.unclean {
-            tracing::warn!("the last stop was not clean: clients are told of a possible gap");
-        }
         let mut origin =
             Origin { store: None, floor: boot.ceiling, doubt: boot.doubt, ceiling: Some(0) };
         let settler = Settler::default();
@@ -124,8 +127,13 @@ impl Storage {
             marks: Vec::new(),
             losses: Vec::new(),
         };
-        let Some(sled) = sled else { return Ok((storage, origin)) };
+        let Some(sled) = sled else {
+            log_boot(&boot);
+            return Ok((storage, origin));
+        };
         let Opened { backlog, losses } = open_store(&data.join(STORE), &sled, boot.ceiling)?;
+        // Where another broker has the store, nothing is wrong with the last stop.
+        log_boot(&boot);
         losses.iter().for_each(settling::log_loss);
         storage.losses = losses;
         // A store from elsewhere may be ahead of this directory's positions.

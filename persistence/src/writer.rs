@@ -60,6 +60,9 @@ pub trait Events<T>: Send {
 
     /// The store gave something up for good.
     fn lost(&mut self, loss: &Loss);
+
+    /// The records of these marks were delivered and will never be stored.
+    fn unmarked(&mut self, keys: &[[u8; 16]]);
 }
 
 /// One attempt to append.
@@ -113,6 +116,13 @@ pub trait Submit<T>: Send + Sync + fmt::Debug {
 
     /// Whether the queue is within its bounds. Whoever may refuse or delay asks before submitting.
     fn has_room(&self) -> bool;
+
+    /// Whether the queue is so short that what is submitted now is written within a few commits.
+    /// Whoever has much to submit, and may wait, does so until it is: else all others would wait
+    /// behind that.
+    fn is_short(&self) -> bool {
+        self.has_room()
+    }
 
     /// Why nothing can be written at present, if so.
     fn trouble(&self) -> Option<BacklogError>;
@@ -202,6 +212,10 @@ impl<T: Send + 'static> Submit<T> for Writer<T> {
 
     fn has_room(&self) -> bool {
         self.shared.has_room()
+    }
+
+    fn is_short(&self) -> bool {
+        self.shared.is_short()
     }
 
     fn trouble(&self) -> Option<BacklogError> {

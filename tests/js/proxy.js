@@ -6,8 +6,9 @@ export async function breakingProxy(t, broker) {
   const proxy = {
     cuts: 0,
     // Once the broker says this, the connection over which it does is broken, and the client gets
-    // nothing of that.
+    // nothing of that. With `staysDown`, nothing else comes through after that.
     marker: undefined,
+    staysDown: false,
     // Breaks all connections and lets none through until `up`.
     down() {
       proxy.isDown = true;
@@ -35,7 +36,8 @@ export async function breakingProxy(t, broker) {
       if (proxy.marker && chunk.includes(proxy.marker)) {
         proxy.marker = undefined;
         proxy.cuts += 1;
-        close();
+        if (proxy.staysDown) proxy.down();
+        else close();
       } else {
         client.write(chunk);
       }

@@ -73,6 +73,11 @@ fn r14_values_out_of_range_are_refused_before_anything_starts() {
         ("[store]\ninterval = \"1m\"\n", ":2:12: store.interval", "not between 1ms and 10s"),
         ("[publish]\nrepeat_window = \"0s\"\n", ":2:17: publish.repeat_window", "not between"),
         ("[publish]\nrepeat_keys = 0\n", ":2:15: publish.repeat_keys", "at least 1"),
+        (
+            "[[channels]]\npattern = \"/a\"\n[[channels]]\nreplay = false\n",
+            ":3:1: channels[1]",
+            "no channel pattern",
+        ),
         ("[[channels]]\npattern = \"a\"\n", ":2:11: channels[0].pattern", "no channel pattern"),
         ("[[channels]]\npattern = \"/meta/x\"\n", ":2:11: channels[0].pattern", "published to"),
         ("[[channels]]\nreplay = true\n", ":1:1: channels", "no channel pattern"),

@@ -232,3 +232,34 @@ fn the_admin_address_serves_three_paths_and_reads_only() {
     connection.start(&Request::new("HEAD", "/metrics"));
     assert_eq!(connection.read_head().expect("an answer").status, 200);
 }
+
+#[test]
+fn p3_what_is_kept_written_and_replayed_is_counted() {
+    let broker = Broker::start();
+    for n in 0..3 {
+        let path = format!("/publish/kept/{n}?durable=1");
+        let request = Request::post(&path, "1").header("Idempotency-Key", "k");
+        assert_eq!(broker.exchange(&request).status, 200);
+    }
+    for (name, value) in [
+        ("weft_store_records", 3.0),
+        ("weft_store_channels", 3.0),
+        ("weft_past_channels", 3.0),
+        ("weft_publish_keys", 3.0),
+        ("weft_store_batch_records_sum", 3.0),
+        ("weft_store_batch_records_count", 3.0),
+        ("weft_store_flush_seconds_count", 3.0),
+        ("weft_store_errors_total", 0.0),
+        ("weft_store_outages_total", 0.0),
+    ] {
+        assert_eq!(broker.metric(name), value, "{name}");
+    }
+    assert!(broker.metric("weft_store_flush_seconds_sum") > 0.0);
+    assert!(broker.metric("weft_store_bytes") > 3.0 * 20.0);
+    let mut client = Client::connected(&broker);
+    let fields = json!({"subscription": "/kept/*", "ext": {"replay": {"/kept/*": -2}}});
+    ok(&client.ask("/meta/subscribe", fields));
+    assert_eq!(data(client.connect()), [json!(1), json!(1), json!(1)]);
+    assert_eq!(broker.metric("weft_messages_replayed_total"), 3.0);
+    assert_eq!(broker.metric("weft_replays_total{result=\"complete\"}"), 3.0);
+}

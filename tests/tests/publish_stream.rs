@@ -1,5 +1,6 @@
 //! Publishing line by line, when something is wrong with the stream itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -169,4 +170,29 @@ fn p5_outcomes_that_nobody_reads_wait_in_little_memory() {
     assert!(each < 1 << 20, "{each} bytes a stream");
     drop(streams);
     broker.wait_metric("weft_connections", |open| open <= 2.0);
+}
+
+#[test]
+fn p6_nobody_waits_long_behind_a_stream_or_is_refused_for_it() {
+    let broker = Broker::with("[[channels]]\npattern = \"/sync\"\ndurability = \"sync\"\n");
+    let done = AtomicBool::new(false);
+    let lines = "{\"channel\":\"/bulk\",\"data\":1}\n".repeat(2_000);
+    let bulk = Request::post("/publish", lines).header("Content-Type", "application/x-ndjson");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut connection = broker.connect();
+            while !done.load(Ordering::Relaxed) {
+                assert_eq!(connection.exchange(&bulk).status, 200);
+            }
+        });
+        for n in 0..50 {
+            for path in ["/publish/plain", "/publish/plain?durable=1", "/publish/sync"] {
+                let response = broker.exchange(&Request::post(path, n.to_string()));
+                assert_eq!(response.status, 200, "{path}: {}", response.text());
+            }
+            let queued = broker.metric("weft_store_queued_records");
+            assert!(queued <= 5_000.0, "{queued} wait before others");
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }

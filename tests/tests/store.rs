@@ -4,10 +4,10 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde_json::json;
-use weft_tests::api::{history, kept, position, post, publish, publish_durably};
+use serde_json::{Value, json};
+use weft_tests::api::{history, kept, post, publish, publish_durably};
 use weft_tests::broker::{Broker, Setup, binary};
-use weft_tests::http::{Connection, Request};
+use weft_tests::http::{Connection, Request, Response};
 
 fn store_tool(broker: &Broker, arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
@@ -15,38 +15,61 @@ fn store_tool(broker: &Broker, arguments: &[&str]) -> Output {
     command.output().expect("the tool runs")
 }
 
-/// Publishes durably until the broker goes away; what was acknowledged, in order.
+/// How a publisher of the crash test speaks: one message a request, or an array of three.
+fn publication(name: &str, number: u64) -> Request {
+    if name.ends_with("array") {
+        let message =
+            |n: u64| json!({"channel": format!("/{name}"), "data": n, "id": n.to_string()});
+        let array = json!([message(number), message(number + 1), message(number + 2)]);
+        Request::post("/publish?durable=1", array.to_string())
+    } else {
+        Request::post(&format!("/publish/{name}?durable=1"), number.to_string())
+            .header("Idempotency-Key", &number.to_string())
+    }
+}
+
+/// The position of each message of a request, from the answer.
+fn positions(response: &Response, number: u64) -> Vec<(i64, u64)> {
+    assert_eq!(response.status, 200, "{}", response.text());
+    let said = response.json();
+    let said = said.as_array().cloned().unwrap_or_else(|| vec![said]);
+    let position = |one: &Value| one["position"].as_i64().expect("a position");
+    said.iter().map(position).zip(number..).collect()
+}
+
+/// Publishes durably until the broker goes away: what was acknowledged, in order, and the number of
+/// the request that was not.
 fn publish_until_gone(broker: &Broker, name: &str, first: u64) -> (Vec<(i64, u64)>, u64) {
     let mut acknowledged = Vec::new();
     let mut number = first;
     let mut connection = Connection::open(broker.listen);
     loop {
-        number += 1;
-        let request = Request::post(&format!("/publish/{name}?durable=1"), number.to_string())
-            .header("Idempotency-Key", &format!("{name}-{number}"));
-        let sent = connection.try_send(&request.bytes(broker.listen));
+        let sent = connection.try_send(&publication(name, number).bytes(broker.listen));
         let Ok(response) = sent.and_then(|()| connection.read()) else {
             return (acknowledged, number);
         };
-        acknowledged.push((position(&response), number));
+        let mut answered = positions(&response, number);
+        number += answered.len() as u64;
+        acknowledged.append(&mut answered);
     }
 }
 
-/// Kills the broker at random moments while publishers publish durably: what was acknowledged is
-/// there, once, in order; and a repeat of the last publication of unknown fate happens once.
+/// Kills the broker at random moments while publishers publish durably, of each kind: what was
+/// acknowledged is there, once, in order; and a repeat of the last request of unknown fate happens
+/// once.
 fn crash(rounds: u64) {
-    const PUBLISHERS: usize = 4;
-    let broker = Broker::start();
-    let books = Mutex::new(vec![(Vec::<(i64, u64)>::new(), 0_u64); PUBLISHERS]);
+    const NAMES: [&str; 4] = ["crash/one", "crash/two", "crash/sync", "crash/array"];
+    const KEPT: usize = 1_000;
+    let broker = Broker::with("[[channels]]\npattern = \"/crash/sync\"\ndurability = \"sync\"\n");
+    let books = Mutex::new(NAMES.map(|_| (Vec::<(i64, u64)>::new(), 1_u64)));
     let mut highest = 0;
     for round in 0..rounds {
         std::thread::scope(|scope| {
-            for publisher in 0..PUBLISHERS {
+            for (publisher, name) in NAMES.into_iter().enumerate() {
                 let (broker, books) = (&broker, &books);
                 scope.spawn(move || {
                     let first = books.lock()[publisher].1;
-                    let name = format!("crash/{publisher}");
-                    let (mut acknowledged, last) = publish_until_gone(broker, &name, first);
+                    let (mut acknowledged, last) = publish_until_gone(broker, name, first);
                     let mut books = books.lock();
                     books[publisher].0.append(&mut acknowledged);
                     books[publisher].1 = last;
@@ -56,21 +79,23 @@ fn crash(rounds: u64) {
             broker.kill();
         });
         broker.restart();
+        for lost in ["moved_aside", "ends_lost", "channels_lost"] {
+            assert_eq!(broker.metric(&format!("weft_store_{lost}_total")), 0.0, "round {round}");
+        }
         let mut books = books.lock();
-        for (publisher, (acknowledged, last)) in books.iter_mut().enumerate() {
+        for (name, (acknowledged, last)) in NAMES.iter().zip(books.iter_mut()) {
             // The fate of the last one is unknown: repeated, it is there once.
-            let name = format!("crash/{publisher}");
-            let request = Request::post(&format!("/publish/{name}?durable=1"), last.to_string())
-                .header("Idempotency-Key", &format!("{name}-{last}"));
-            acknowledged.push((position(&broker.exchange(&request)), *last));
+            let mut again = positions(&broker.exchange(&publication(name, *last)), *last);
+            *last += again.len() as u64;
+            acknowledged.append(&mut again);
             let page = history(&broker, &format!("/{name}"), "?limit=10000");
             let messages = page["messages"].as_array().expect("messages");
             let stored: Vec<(i64, u64)> = messages
                 .iter()
                 .filter_map(|m| Some((m["position"].as_i64()?, m["data"].as_u64()?)))
                 .collect();
-            let recent = &acknowledged[acknowledged.len().saturating_sub(stored.len())..];
-            assert_eq!(stored, recent, "round {round}, publisher {publisher}");
+            let recent = &acknowledged[acknowledged.len().saturating_sub(KEPT)..];
+            assert_eq!(stored, recent, "round {round}, {name}");
             assert!(stored.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
         }
         let now = publish(&broker, "/crash/mark", round);

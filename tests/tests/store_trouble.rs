@@ -9,6 +9,7 @@ use serde_json::json;
 use weft_persistence::{Backlog, Record, Sled, SledOptions};
 use weft_tests::api::{history, kept, position, post, publish, publish_durably, publish_lines};
 use weft_tests::broker::{Broker, Setup, binary};
+use weft_tests::http::Request;
 use weft_tests::wait::{PATIENCE, until};
 
 fn store_tool(data: &Path, action: &str) -> Output {
@@ -62,6 +63,7 @@ fn a_damaged_store_is_moved_aside_and_the_broker_starts() {
 struct Disk(PathBuf);
 
 impl Disk {
+    /// Where no file system may be mounted, `WEFT_NO_MOUNT=1` says that it is known.
     fn mount(name: &str) -> Option<Self> {
         let name = format!("weft-{name}-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
@@ -71,6 +73,8 @@ impl Disk {
             .arg(&path)
             .output()
             .is_ok_and(|output| output.status.success());
+        let excused = std::env::var_os("WEFT_NO_MOUNT").is_some();
+        assert!(mounted || excused, "no small file system can be mounted: run as root");
         mounted.then_some(Self(path))
     }
 }
@@ -138,6 +142,38 @@ fn a_full_disk_refuses_what_is_durable_keeps_the_rest_and_recovers() {
         let text = format!("\"data\":{data}}}");
         assert!(export.contains(&text), "what memory kept was written when space returned: {text}");
     }
+}
+
+#[test]
+fn p3_what_a_full_disk_took_is_no_repeat_and_hides_nothing_that_is_on_disk() {
+    let Some(disk) = Disk::mount("took") else {
+        println!("skipped: no file system may be mounted here");
+        return;
+    };
+    let broker = disk.broker("[store]\nreserve = \"4MiB\"\nballast = \"1MiB\"\ncache = \"4MiB\"\n");
+    publish_durably(&broker, "/a", "first");
+    let filler = disk.fill(1 << 20);
+    broker.wait_metric("weft_store_up", |up| up == 0.0);
+    let keyed = |query: &str| {
+        let path = format!("/publish/a{query}");
+        broker.exchange(&Request::post(&path, "\"keyed\"").header("Idempotency-Key", "k"))
+    };
+    let taken = position(&keyed(""));
+    // More than memory keeps for a disk that is full, so the oldest of it is given up.
+    let others = json!(vec![json!({"channel": "/other", "data": 0}); 1_000]);
+    let others = Request::post("/publish", others.to_string());
+    let mut connection = broker.connect();
+    for _ in 0..101 {
+        assert_eq!(connection.exchange(&others).status, 200);
+    }
+    fs::remove_file(filler).unwrap();
+    broker.wait_metric("weft_store_up", |up| up == 1.0);
+    let again = keyed("?durable=1");
+    assert_eq!(again.json()["durable"], true, "{}", again.text());
+    assert!(position(&again) > taken && again.json().get("repeat").is_none(), "{}", again.text());
+    assert_eq!(kept(&broker, "/a"), [json!("first"), json!("keyed")]);
+    let page = history(&broker, "/a", &format!("?since={}", taken - 1));
+    assert_eq!(page["gap"][0]["to"], taken, "{page}");
 }
 
 #[test]

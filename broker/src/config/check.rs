@@ -55,7 +55,8 @@ impl Problems {
     fn rule(&mut self, holds: bool, index: usize, key: &str, text: impl Into<String>) {
         if !holds {
             // Where the key is not given, the rule is the place.
-            let keys = vec![format!("channels[{index}].{key}").into(), "channels".into()];
+            let rule = format!("channels[{index}]");
+            let keys = vec![format!("{rule}.{key}").into(), rule.into(), "channels".into()];
             self.0.push(Problem { keys, text: text.into() });
         }
     }

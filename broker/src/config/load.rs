@@ -197,7 +197,7 @@ impl Draft {
 enum Found {
     /// A key that is not in the table of known ones, with what may have been meant.
     Unknown { key: String, hint: String, span: Range<usize> },
-    /// A key with a value that is no section, and where the value stands.
+    /// A key with a value that is no section, or a section of a list, and where it stands.
     Leaf { key: String, span: Range<usize> },
 }
 
@@ -217,9 +217,11 @@ fn walk(table: &DeTable<'_>, known: &Table, path: &str, visit: &mut impl FnMut(F
             (Some(Value::Array(known)), DeValue::Array(items)) => {
                 if let Some(Value::Table(known)) = known.first() {
                     for (index, item) in items.iter().enumerate() {
+                        let key = format!("{key}[{index}]");
                         if let DeValue::Table(section) = item.get_ref() {
-                            walk(section, known, &format!("{key}[{index}]"), visit);
+                            walk(section, known, &key, visit);
                         }
+                        visit(Found::Leaf { key, span: item.span() });
                     }
                 }
                 visit(Found::Leaf { key, span: value.span() });

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -43,6 +43,8 @@ pub struct Broker {
     pub(crate) positions: Positions,
     pub(crate) marks: Marks,
     pub(crate) alive: Arc<FrameBytes>,
+    /// The longest, in microseconds, that a message had its number before it was out.
+    pub(crate) longest_wait: AtomicI64,
     /// Notified whenever the store has settled something.
     pub(crate) settled: Notify,
     keys: AtomicU64,
@@ -119,6 +121,7 @@ impl Broker {
             positions,
             marks: Marks::new(options.repeat_window, options.repeat_keys),
             alive,
+            longest_wait: AtomicI64::new(0),
             settled: Notify::new(),
             keys: AtomicU64::new(1),
             next_relief: Mutex::new(None),

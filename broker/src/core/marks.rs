@@ -115,6 +115,11 @@ impl Marks {
         }
     }
 
+    /// The publication was lost after it was answered: whoever repeats it publishes it.
+    pub(crate) fn forget_key(&self, key: &[u8; 16]) {
+        self.state.lock().known.remove(key);
+    }
+
     /// What became of a key, without reserving it.
     pub(crate) fn first(&self, key: &[u8; 16]) -> Option<First> {
         self.state.lock().known.get(key)?.first

@@ -457,19 +457,19 @@ impl Broker {
         subscribers
     }
 
-    /// Whether the store's queue has room.
+    /// Whether a stream of publications may go on: others must not wait long behind it.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.channels.store.as_ref().is_none_or(|store| store.writer.has_room())
+        self.channels.store.as_ref().is_none_or(|store| store.writer.is_short())
     }
 
-    /// Waits until the store's queue has room, at most a few seconds: for streams of publications.
+    /// Waits until a stream of publications may go on, at most a few seconds.
     pub async fn room(&self) {
         let Some(Store { writer, .. }) = &self.channels.store else { return };
         let waiting = async {
             loop {
                 let settled = self.settled.notified();
-                if writer.has_room() {
+                if writer.is_short() {
                     return;
                 }
                 settled.await;

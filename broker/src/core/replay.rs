@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use weft_persistence::BacklogError;
 use weft_protocol::{ChannelLimits, ChannelName, Error, Gap, Pattern, Replay, Start};
@@ -17,12 +18,14 @@ use super::frame::Frame;
 use super::held::Wakes;
 use super::past::Page;
 use super::positions::FIRST;
-use super::rules::Rule;
+use super::rules::{Durability, Rule};
 use super::session::SessionHandle;
 
 /// How much earlier than its number a pattern starts: the messages of several channels do not come
 /// in one order, so whoever has seen a number may lack lower ones (decisions 5).
 const PATTERN_SLACK: i64 = 2_000_000;
+/// No message waits longer for the disk, whatever the clock says.
+const WAIT_MOST: i64 = 60_000_000;
 /// Most channels that one session reads from the past at once.
 pub(crate) const CHANNELS_MAX: usize = 10_000;
 /// Most messages that are read at once.
@@ -175,12 +178,21 @@ impl Broker {
         }
         for name in &names {
             let Ok(channel) = ChannelName::parse(name, &ANY) else { continue };
-            self.start(channel, start.map(earlier), beginning)?;
+            let start = start.map(|start| earlier(start, self.slack(channel)));
+            self.start(channel, start, beginning)?;
             if beginning.cursors.len() > CHANNELS_MAX {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// How much earlier than a pattern's number one of its channels starts: what awaits the disk has
+    /// its number long before it is out.
+    fn slack(&self, channel: ChannelName<'_>) -> i64 {
+        let sync = self.channels.rules.of(channel).durability == Durability::Sync;
+        let waited = self.longest_wait.load(Ordering::Relaxed).clamp(0, WAIT_MOST);
+        if sync { PATTERN_SLACK + waited } else { PATTERN_SLACK }
     }
 
     /// Where the channels of the new patterns start that nobody has heard of yet: until all are
@@ -391,9 +403,9 @@ impl Broker {
 }
 
 /// A pattern's start, for one of its channels.
-fn earlier(start: Start) -> Start {
+fn earlier(start: Start, slack: i64) -> Start {
     match start {
-        Start::After(after @ FIRST..) => Start::After((after - PATTERN_SLACK).max(FIRST)),
+        Start::After(after @ FIRST..) => Start::After((after - slack).max(FIRST)),
         // The pattern as a whole was told already.
         Start::After(_) => Start::New,
         Start::All | Start::New => start,

@@ -1,6 +1,7 @@
 //! What the store's writer tells the broker, and what the broker does then: messages that awaited the
 //! disk go out, and publishers that waited are told.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 
 use weft_persistence::{BacklogError, Events, Flush, Loss};
@@ -54,6 +55,7 @@ impl Broker {
             {
                 let rule = Arc::clone(&past.rule);
                 let now_us = self.clock.wall_us();
+                self.longest_wait.fetch_max(now_us.saturating_sub(position), Ordering::Relaxed);
                 self.channels.change(past, |past| past.push(frame.clone(), now_us));
                 let subscribers = self.hand_out(name, &frame, &rule, from, limits, wakes);
                 published = Some(Published { position, durable: true, subscribers, repeat: false });
@@ -122,6 +124,12 @@ impl Events<Commit> for Settler {
         log_loss(loss);
         if let Some(broker) = self.broker() {
             broker.stats.store.lost(loss);
+        }
+    }
+
+    fn unmarked(&mut self, keys: &[[u8; 16]]) {
+        if let Some(broker) = self.broker() {
+            keys.iter().for_each(|key| broker.marks.forget_key(key));
         }
     }
 }

@@ -47,6 +47,13 @@ impl<T> Guarded<T> {
         self.tell(|events| events.lost(loss));
     }
 
+    /// See [`Events::unmarked`].
+    pub(super) fn unmarked(&mut self, keys: &[[u8; 16]]) {
+        if !keys.is_empty() {
+            self.tell(|events| events.unmarked(keys));
+        }
+    }
+
     fn tell(&mut self, tell: impl FnOnce(&mut dyn Events<T>)) {
         // The panic hook has said it; nobody here could do more.
         let _ = catch_unwind(AssertUnwindSafe(|| tell(&mut *self.0)));

@@ -24,6 +24,8 @@ pub(super) struct Kept {
     load: Load,
     most: Load,
     lost: Lost,
+    /// The marks of what was lost and not told yet.
+    unmarked: Vec<[u8; 16]>,
 }
 
 impl Kept {
@@ -33,6 +35,7 @@ impl Kept {
             load: Load::default(),
             most: Load { records: options.kept_records, bytes: options.kept_bytes },
             lost: Lost::default(),
+            unmarked: Vec::new(),
         }
     }
 
@@ -63,6 +66,12 @@ impl Kept {
     /// Remembers that a record was delivered and will never be stored.
     pub(super) fn lose(&mut self, record: &Record) {
         self.lost.note(&record.channel, record.position);
+        self.unmarked.extend(record.mark.map(|mark| mark.key));
+    }
+
+    /// The marks of what was lost since this was last asked: they stand for nothing any more.
+    pub(super) fn unmarked(&mut self) -> Vec<[u8; 16]> {
+        std::mem::take(&mut self.unmarked)
     }
 
     /// Makes known in the store what was lost.

@@ -13,6 +13,9 @@ const BATCH_BYTES: usize = 8 << 20;
 /// More records in one append make the memory of sled 0.34 grow without bound.
 pub(super) const APPEND_RECORDS: usize = 1_000;
 
+/// A queue of no more full batches is short.
+const SHORT_BATCHES: usize = 4;
+
 /// A number of records and the bytes of their values.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Load {
@@ -227,6 +230,11 @@ impl<T> Shared<T> {
     pub(super) fn has_room(&self) -> bool {
         let load = self.state.lock().unsettled();
         load.records < self.options.queue_records && load.bytes < self.options.queue_bytes
+    }
+
+    pub(super) fn is_short(&self) -> bool {
+        let load = self.state.lock().unsettled();
+        load.records < SHORT_BATCHES * self.options.batch_records && load.bytes < BATCH_BYTES
     }
 
     pub(super) fn trouble(&self) -> Option<BacklogError> {

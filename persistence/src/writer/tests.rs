@@ -231,6 +231,8 @@ impl Events<i64> for Reentrant {
     fn health(&mut self, _: Option<&BacklogError>) {}
 
     fn lost(&mut self, _: &Loss) {}
+
+    fn unmarked(&mut self, _: &[[u8; 16]]) {}
 }
 
 #[test]

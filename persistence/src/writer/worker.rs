@@ -100,6 +100,8 @@ impl<T> Worker<T> {
             self.fail(why);
         }
         self.shared.done();
+        // Before anybody is told that all before it is stored.
+        self.events.unmarked(&self.kept.unmarked());
         self.settle();
     }
 
@@ -171,8 +173,9 @@ impl<T> Worker<T> {
         }
     }
 
-    /// What the store had to give up.
+    /// What the store had to give up, or will never get.
     fn tell_losses(&mut self) {
+        self.events.unmarked(&self.kept.unmarked());
         let losses = guard(|| Ok(self.backlog.losses())).unwrap_or_default();
         losses.iter().for_each(|loss| self.events.lost(loss));
     }

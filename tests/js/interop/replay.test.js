@@ -72,3 +72,32 @@ test('X2: what is missed while the session is gone comes back over patterns, too
   assert.equal(dataOf(status, '/p/new').length, 1);
   assert.equal(status.handshakes, 2);
 });
+
+test('X2: a replay over a pattern that breaks off half way misses nothing the next time', BOUND, async (t) => {
+  const config = '[sessions]\nmax_interval = "1s"\n[limits]\nresponse_bytes = "2KiB"\n';
+  const broker = await Broker.start(t, { config });
+  const proxy = await breakingProxy(t, broker);
+  const peer = await NodePeer.start(t, 'cometd', proxy.url, REPLAY);
+  await peer.subscribe('/p/**');
+  await publish(broker, '/p/a', 0);
+  await peer.receives(1);
+  const expired = () => eventually('the session has expired', async () => (await broker.metric('weft_sessions')) === 0);
+  proxy.down();
+  await expired();
+  // The one that is new to the client comes first, and is read last.
+  await publish(broker, '/p/z', 0);
+  // Longer than what a pattern starts earlier.
+  await new Promise((resolve) => setTimeout(resolve, 2_500));
+  for (const n of range(100, 1)) await publish(broker, '/p/a', n);
+  Object.assign(proxy, { marker: '"/p/z"', staysDown: true });
+  proxy.up();
+  await eventually('the replay breaks off', () => proxy.cuts === 1);
+  const before = await peer.status();
+  assert.ok(dataOf(before, '/p/a').length > 1 && dataOf(before, '/p/z').length === 0);
+  await expired();
+  proxy.staysDown = false;
+  proxy.up();
+  const status = await peer.until('all', (now) => new Set(now.received.map(String)).size >= 102, 30_000);
+  assert.deepEqual([...new Set(dataOf(status, '/p/a'))], range(101));
+  assert.deepEqual([...new Set(dataOf(status, '/p/z'))], [0]);
+});

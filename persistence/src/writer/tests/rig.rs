@@ -349,6 +349,8 @@ impl Events<i64> for Scribe {
     fn lost(&mut self, loss: &Loss) {
         self.0.told.lock().losses.push(loss.clone());
     }
+
+    fn unmarked(&mut self, _: &[[u8; 16]]) {}
 }
 
 /// A writer with its store and its events.
