@@ -41,6 +41,8 @@ pub(crate) struct First {
     pub(crate) subscribers: u32,
     /// Whether it was on disk when it was answered.
     pub(crate) durable: bool,
+    /// Whether it will never be on disk.
+    pub(crate) lost: bool,
 }
 
 /// What is known of a key.
@@ -115,9 +117,12 @@ impl Marks {
         }
     }
 
-    /// The publication was lost after it was answered: whoever repeats it publishes it.
-    pub(crate) fn forget_key(&self, key: &[u8; 16]) {
-        self.state.lock().known.remove(key);
+    /// The publication was handed out, and its record was lost: whoever wants it on disk publishes it
+    /// again.
+    pub(crate) fn lose(&self, key: &[u8; 16]) {
+        if let Some(Known { first: Some(first), .. }) = self.state.lock().known.get_mut(key) {
+            first.lost = true;
+        }
     }
 
     /// What became of a key, without reserving it.
@@ -131,7 +136,8 @@ impl Marks {
         for Marked { mark, position, time_us } in stored {
             let age = Duration::from_micros(u64::try_from(now_us - time_us).unwrap_or(0));
             let Some(at) = now.checked_sub(age).filter(|_| age <= self.window) else { continue };
-            let first = First { position: *position, subscribers: mark.subscribers, durable: true };
+            let subscribers = mark.subscribers;
+            let first = First { position: *position, subscribers, durable: true, lost: false };
             state.insert(mark, Some(first), at);
         }
         state.forget(None, self.max);
@@ -171,7 +177,7 @@ impl State {
 mod tests {
     use super::*;
 
-    const DONE: First = First { position: 7, subscribers: 2, durable: false };
+    const DONE: First = First { position: 7, subscribers: 2, durable: false, lost: false };
 
     fn marks(max: usize) -> Marks {
         Marks::new(Duration::from_secs(600), max)

@@ -193,7 +193,7 @@ impl Broker {
         let outcome = {
             let mut stripe =
                 self.channels.lock(self.channels.stripe_of(publication.channel.as_str()));
-            let outcome = match self.seen(mark.as_ref()) {
+            let outcome = match self.seen(mark.as_ref(), publication.durable) {
                 Seen::New => self.place(&mut stripe, publication, mark, limits, wakes, &mut batch),
                 seen => self.repeat(publication, mark.as_ref(), seen, &mut batch),
             };
@@ -225,7 +225,7 @@ impl Broker {
             let mut stripes = self.lock_all(publications);
             self.no_key_is_used_otherwise(&marks)?;
             let place = |(publication, mark): (&Publication<'_>, &Option<Mark>)| {
-                match self.seen(mark.as_ref()) {
+                match self.seen(mark.as_ref(), publication.durable) {
                     Seen::New => {}
                     seen => return self.repeat(publication, mark.as_ref(), seen, &mut batch),
                 }
@@ -249,8 +249,12 @@ impl Broker {
 
     /// What is known of a key. Under the lock of its channel's stripe that stays so, since whoever
     /// publishes with it holds that lock until the message is out, or submitted if it awaits the disk.
-    fn seen(&self, mark: Option<&Mark>) -> Seen {
-        mark.map_or(Seen::New, |mark| self.marks.look(mark, self.clock.now()))
+    fn seen(&self, mark: Option<&Mark>, durable: bool) -> Seen {
+        match mark.map_or(Seen::New, |mark| self.marks.look(mark, self.clock.now())) {
+            // It cannot be had on disk otherwise.
+            Seen::Before(First { lost: true, .. }) if durable => Seen::New,
+            seen => seen,
+        }
     }
 
     /// Whether all keys may be used, each for what it comes with: before any message is placed.
@@ -259,7 +263,7 @@ impl Broker {
         for (index, mark) in marks.iter().enumerate() {
             let Some(mark) = mark else { continue };
             let print = prints.entry(mark.key).or_insert(mark.print);
-            if *print != mark.print || self.seen(Some(mark)) == Seen::Reused {
+            if *print != mark.print || self.seen(Some(mark), false) == Seen::Reused {
                 return Err((index, Error::KeyReused));
             }
         }
@@ -285,7 +289,7 @@ impl Broker {
         publication: &Publication<'_>,
         mark: Option<&Mark>,
     ) -> Result<QueueLimits, Error> {
-        if let Seen::Before(first) = self.seen(mark)
+        if let Seen::Before(first) = self.seen(mark, publication.durable)
             && (first.durable || !publication.durable)
         {
             return Ok(self.options.queue);
@@ -322,7 +326,7 @@ impl Broker {
         self.stats.repeats.inc();
         let stored = self.channels.stored(self.channels.rules.of(publication.channel));
         let outcome = match seen {
-            Seen::Before(First { position, subscribers, durable }) => {
+            Seen::Before(First { position, subscribers, durable, .. }) => {
                 let published = Published { position, subscribers, durable, repeat: true };
                 if durable || !publication.durable || stored.is_none() {
                     return Ok(Publishing::Done(published));
@@ -394,7 +398,8 @@ impl Broker {
         let subscribers = self.hand_out(channel, &frame, &rule, from, limits, wakes);
         let published = Published { position, durable: false, subscribers, repeat: false };
         if let Some(mark) = mark {
-            self.marks.settle(&mark.key, First { position, subscribers, durable: false });
+            self.marks
+                .settle(&mark.key, First { position, subscribers, durable: false, lost: false });
         }
         if !stored {
             return Ok(Publishing::Done(published));

@@ -63,8 +63,10 @@ impl Broker {
             if let Some(mark) = mark {
                 match published {
                     Some(Published { subscribers, .. }) => {
-                        self.marks
-                            .settle(&mark.key, First { position, subscribers, durable: true });
+                        self.marks.settle(
+                            &mark.key,
+                            First { position, subscribers, durable: true, lost: false },
+                        );
                     }
                     None => self.marks.release(&mark.key),
                 }
@@ -129,7 +131,7 @@ impl Events<Commit> for Settler {
 
     fn unmarked(&mut self, keys: &[[u8; 16]]) {
         if let Some(broker) = self.broker() {
-            keys.iter().for_each(|key| broker.marks.forget_key(key));
+            keys.iter().for_each(|key| broker.marks.lose(key));
         }
     }
 }
