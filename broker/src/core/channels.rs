@@ -187,6 +187,7 @@ impl Channels {
                     past.used = past.used.max(reading.last);
                     slice.floor = slice.floor.max(past.floor());
                     slice.lost_up_to = slice.lost_up_to.max(past.floor());
+                    slice.retired = past.retired();
                     if let Some(full) = unchecked.take() {
                         // The store may have been ahead of what is out.
                         let out = past.kept_after();

@@ -65,11 +65,11 @@ impl Broker {
             after = slice.frames.last().map_or(after, Frame::position);
             lost = lost.max(slice.floor);
             frames.extend(slice.frames.into_iter().filter(|frame| frame.time_us() > later_than));
-            // What was lost while this was read may have stood behind some of it; what was lost before
-            // that is told, and what is there below it is no less there.
-            if lost > known {
-                frames.drain(..frames.partition_point(|frame| frame.position() <= lost));
-            }
+            // What was lost while this was read may have stood behind some of it. What was lost before
+            // that is told, and what is kept below it is no less there; what is not kept any more is
+            // only there as long as the store lags behind.
+            let gone = if lost > known { lost } else { slice.retired };
+            frames.drain(..frames.partition_point(|frame| frame.position() <= gone));
             bytes = frames.iter().map(|frame| frame.text().len()).sum();
             if slice.end {
                 break;

@@ -24,6 +24,8 @@ pub(crate) struct Past {
     kept_after: i64,
     /// The highest position that memory knows to be gone for good.
     floor: i64,
+    /// The highest position that the rule no longer keeps.
+    retired: i64,
     /// The newest position that is out; 0 if none is since this began.
     newest: i64,
     /// Numbered, with the store, and not out before they are on disk.
@@ -44,6 +46,8 @@ pub(crate) struct Slice {
     pub(crate) floor: i64,
     /// The part of it that memory knows: not all of what is missing need stand before the first.
     pub(crate) lost_up_to: i64,
+    /// Positions up to here are no longer kept, though the store may lag behind and hold some.
+    pub(crate) retired: i64,
     /// Whether the store could not be read.
     pub(crate) failed: bool,
 }
@@ -73,6 +77,7 @@ impl Past {
             text_bytes: 0,
             kept_after: position - 1,
             floor,
+            retired: 0,
             newest: 0,
             awaited: VecDeque::new(),
             used: position,
@@ -100,7 +105,8 @@ impl Past {
             if !passes || (self.rule.retain_last && self.recents.len() == 1) {
                 break;
             }
-            self.floor = oldest.position();
+            self.retired = oldest.position();
+            self.floor = self.floor.max(self.retired);
             self.pop();
         }
     }
@@ -180,6 +186,11 @@ impl Past {
     /// The highest position that memory knows to be gone for good.
     pub(crate) fn floor(&self) -> i64 {
         self.floor
+    }
+
+    /// The highest position that the rule no longer keeps; 0 if none is since this began.
+    pub(crate) fn retired(&self) -> i64 {
+        self.retired
     }
 
     /// The newest position that is out, if any is since this began.
