@@ -5,10 +5,10 @@ const LIBRARIES = {
   async cometd() {
     const { adapt } = await import('cometd-nodejs-client');
     adapt();
-    const library = await import('cometd');
+    const cometd = await import('cometd');
     const { Replay } = await import('../../clients/js/replay.js');
     const { CometdDriver } = await import('./drivers/cometd.js');
-    return [CometdDriver, { ...library, ReplayExtension: Replay }];
+    return [CometdDriver, { ...cometd, ReplayExtension: Replay }];
   },
   async faye() {
     const { FayeDriver } = await import('./drivers/faye.js');
