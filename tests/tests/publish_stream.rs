@@ -167,7 +167,8 @@ fn p5_outcomes_that_nobody_reads_wait_in_little_memory() {
         stream.send_until_stuck(&body);
     }
     let each = process::memory(broker.pid()).saturating_sub(before) / STREAMS as u64;
-    assert!(each < 1 << 20, "{each} bytes a stream");
+    // A quarter of a MiB, the buffers around it, and what the allocator makes of that.
+    assert!(each < 2 << 20, "{each} bytes a stream");
     drop(streams);
     broker.wait_metric("weft_connections", |open| open <= 2.0);
 }
