@@ -21,8 +21,8 @@ pub struct Store {
     pub memory: ByteSize,
     /// The store's own cache, 1MiB to 1GiB. Default 32MiB.
     pub cache: ByteSize,
-    /// The longest time before a message of an `interval` channel is on disk, 1ms to 10s. Default
-    /// 100ms.
+    /// The longest time before a message of an `interval` channel is on its way to disk, 1ms to 10s;
+    /// when publishers outrun the disk, it waits for those before it besides. Default 100ms.
     pub interval: HumanDuration,
     /// The free space below which nothing more is written. Default 16MiB: a store that runs into a
     /// full disk has to be opened anew.
