@@ -44,7 +44,7 @@ impl Broker {
                 }
             }
             let read = state.behind.as_ref().map_or(0, |behind| behind.len());
-            if read > super::replay::CHANNELS_MAX {
+            if read > super::behind::CHANNELS_MAX {
                 broken.push(format!("{session:?} reads {read} channels"));
             }
             if state.behind.as_ref().is_some_and(|behind| behind.is_done()) {

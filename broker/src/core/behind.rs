@@ -68,6 +68,8 @@ pub(crate) struct Behind {
     own: BTreeSet<i64>,
 }
 
+/// Most channels that one session reads from the past at once.
+pub(crate) const CHANNELS_MAX: usize = 10_000;
 /// Most messages of its own that a session is spared while it reads the past.
 const OWN_MAX: usize = 1_000;
 
@@ -127,9 +129,9 @@ impl Behind {
 
     /// Reads a channel again from a message on that it had queued.
     pub(crate) fn go_back(&mut self, channel: &Arc<str>, first: i64) {
+        // What it had of the channel beyond that is told again if it is missing then.
         let after = first - 1;
-        let told = self.cursors.get(channel).map_or(after, |cursor| cursor.told.max(after));
-        self.start(channel, Cursor { after, told });
+        self.start(channel, Cursor { after, told: after });
     }
 
     /// Messages that the session is not to get.

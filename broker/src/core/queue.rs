@@ -64,13 +64,18 @@ impl Queue {
 
     /// Adds a message of the past, unless it would pass a bound: nothing is dropped for it.
     pub fn push_past(&mut self, frame: &Frame, limits: QueueLimits) -> bool {
-        let bytes = self.bytes + frame.text().len();
-        let fits = self.frames.len() < limits.messages && bytes <= limits.bytes;
-        let fits = fits || self.frames.is_empty();
+        let fits = !self.is_full_for(frame, limits);
         if fits {
             self.push(frame.clone(), true);
         }
         fits
+    }
+
+    /// Whether one more would be too many; an empty queue has room for any.
+    #[must_use]
+    pub fn is_full_for(&self, frame: &Frame, limits: QueueLimits) -> bool {
+        let bytes = self.bytes + frame.text().len();
+        !self.frames.is_empty() && (self.frames.len() >= limits.messages || bytes > limits.bytes)
     }
 
     /// The number after the last frame.

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use weft_protocol::{ChannelLimits, ChannelName, Error, Gap};
 
+use super::behind::CHANNELS_MAX;
 use super::broker::Broker;
 use super::held::Release;
 use super::options::{Bounds, QueueLimits};
 use super::queue::Queue;
-use super::replay::CHANNELS_MAX;
 use super::session::{Session, SessionHandle};
 
 const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
@@ -105,14 +105,15 @@ impl Broker {
         }
     }
 
-    /// Lets go of what a queue past these bounds can read again.
+    /// Lets go of what a queue at these bounds can read again.
     fn spill(&self, session: &SessionHandle, limits: QueueLimits) {
         if !self.options.bounds(limits).spills {
             return;
         }
         let names = {
             let state = session.state.lock();
-            if !state.queue.is_over(limits) || !state.queue.may_spill() {
+            let wanted = state.overfull || state.queue.is_over(limits);
+            if !wanted || !state.queue.may_spill() {
                 return;
             }
             state.queue.spillable()
