@@ -218,6 +218,30 @@ fn p2_p5_when_memory_is_short_in_all_what_is_kept_is_not_lost() {
 }
 
 #[test]
+fn p4_p5_where_sessions_are_to_read_on_costs_memory_too_and_that_is_bounded() {
+    let broker = Broker::with(
+        "[limits]\nbody = \"256KiB\"\nqueue_bytes = \"256KiB\"\nqueue_bytes_total = \"256KiB\"\n\
+         queue_messages = 1\n",
+    );
+    let mut sleepers: Vec<_> = (0..20).map(|_| Client::subscribed(&broker, "/**")).collect();
+    let mut most = 0.0_f64;
+    for n in 1..=400 {
+        publish(&broker, &format!("/many/{n}"), n);
+        if n % 20 == 0 {
+            most = most.max(broker.metric("weft_frame_bytes") - broker.metric("weft_past_bytes"));
+        }
+    }
+    assert!(most < 400_000.0, "{most}");
+    let mut told = 0;
+    for sleeper in &mut sleepers {
+        let (events, gaps) = drain(sleeper);
+        assert!(events.len() < 400 && !gaps.is_empty() || events.len() == 400);
+        told += usize::from(gaps.iter().any(|gap| gap["channel"] == "/**"));
+    }
+    assert!(told > 0);
+}
+
+#[test]
 fn p5_with_events_on_any_reply_a_spilled_session_reads_on_there_too() {
     let broker = Broker::with("deliver_on_any_reply = true\n[limits]\nqueue_messages = 5\n");
     let mut reader = Client::subscribed(&broker, "/a");

@@ -38,6 +38,7 @@ impl Broker {
                 broken.push(format!("{session:?} has {} bytes queued", state.queue.bytes()));
             }
             frame_bytes += state.queue.slot_bytes();
+            frame_bytes += state.behind.as_ref().map_or(0, |behind| behind.cost());
             for frame in state.queue.frames() {
                 if frames.insert(frame.identity()) {
                     frame_bytes += frame.cost();

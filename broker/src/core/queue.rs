@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use weft_protocol::Gap;
 
-use super::frame::{Frame, Slots};
+use super::frame::{Booked, Frame};
 use super::gaps::{Doubts, Gaps, gap_of};
 use super::options::{QueueLimits, ResponseLimits};
 use super::receipts::Reach;
@@ -34,7 +34,7 @@ pub struct Queue {
     kept_end: u64,
     gaps: Gaps,
     doubts: Doubts,
-    slots: Slots,
+    slots: Booked,
 }
 
 /// What one reply carries.
@@ -54,7 +54,10 @@ impl Queue {
         self.bytes += frame.text().len();
         if self.frames.len() == self.frames.capacity() {
             self.frames.reserve(1);
-            self.slots.grow(self.frames.capacity(), &frame);
+            if !self.slots.is_open() {
+                self.slots = Booked::to(frame.account());
+            }
+            self.book();
         }
         self.frames.push_back(frame);
         if kept {
@@ -133,8 +136,12 @@ impl Queue {
         let (len, capacity) = (self.frames.len(), self.frames.capacity());
         if capacity > 32 && len < capacity / 4 {
             self.frames.shrink_to(len * 2);
-            self.slots.shrink(self.frames.capacity());
+            self.book();
         }
+    }
+
+    fn book(&mut self) {
+        self.slots.set(self.frames.capacity() * size_of::<Frame>());
     }
 
     /// Whether any frame may be one that can be read again.

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use weft_persistence::BacklogError;
 use weft_protocol::{ChannelLimits, ChannelName, Error, Gap, Pattern, Replay, Start};
 
-use super::behind::{CHANNELS_MAX, Cursor, Opening};
+use super::behind::{Behind, CHANNELS_MAX, Cursor, Opening};
 use super::broker::Broker;
 use super::held::Wakes;
 use super::positions::FIRST;
@@ -234,7 +234,7 @@ impl Broker {
         if state.ended.is_some() || (beginning.cursors.is_empty() && opening.is_none()) {
             return;
         }
-        let behind = state.behind.get_or_insert_default();
+        let behind = state.behind.get_or_insert_with(|| Box::new(Behind::new(&self.alive)));
         for (channel, cursor) in &beginning.cursors {
             behind.start(channel, *cursor);
         }

@@ -292,7 +292,8 @@ impl Session {
         if self.is_full_for(&frame, rule, bounds) {
             // It is in the backlog as surely as it is here.
             let channel = Arc::from(frame.channel());
-            self.behind.get_or_insert_default().go_back(&channel, frame.position());
+            let behind = || Box::new(Behind::new(frame.account()));
+            self.behind.get_or_insert_with(behind).go_back(&channel, frame.position());
             let overfull = !std::mem::replace(&mut self.overfull, true);
             return Enqueued { taken: true, wake: self.wake(), dropped: 0, overfull };
         }
