@@ -9,6 +9,7 @@
 pub mod api;
 pub mod bayeux;
 pub mod broker;
+pub mod delay;
 pub mod held;
 pub mod http;
 pub mod jsonp;
