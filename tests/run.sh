@@ -61,6 +61,9 @@ if [ -n "$long" ]; then
   say "long: figures of publishing, keeping and replaying"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test figures -- \
     --include-ignored --nocapture --test-threads 1
+  say "long: 200 sleepers while five million messages pass"
+  WEFT_LONG=1 cargo test --release --locked -p weft-tests --test sleepers -- \
+    --ignored --nocapture
   say "long: 1,000 sessions, 20 messages a second, 60 seconds"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test fanout -- \
     --include-ignored --nocapture
