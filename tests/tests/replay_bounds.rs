@@ -136,7 +136,8 @@ fn p5_sessions_that_subscribe_and_never_connect_read_nothing_ahead() {
         })
         .collect();
     assert_eq!(broker.metric("weft_queue_messages"), 0.0, "{} sessions", clients.len());
-    assert!(broker.metric("weft_frame_bytes") <= before);
+    // Where each is to begin costs a little, and no message.
+    assert!(broker.metric("weft_frame_bytes") < before + 50.0 * 256.0);
 }
 
 #[test]
