@@ -34,11 +34,11 @@ const FAULTS = {
     link.client.resetAndDestroy();
     link.upstream.resetAndDestroy();
   },
-  // The reply arrives, and the next request reaches the broker only after the client has given it
+  // The reply arrives, and the next connect reaches the broker only after the client has given it
   // up and its successor has overtaken it.
-  'late request'(link, { reply }) {
+  'late request'(link, { reply, proxy }) {
     link.client.write(reply);
-    link.late = [];
+    proxy.delaysConnect = true;
   },
 };
 
@@ -47,21 +47,27 @@ const FAULTS = {
 export async function faultyProxy(t, broker, { faults, every, seed, marker }) {
   const chance = chanceBy(seed);
   let untilNext = 1 + chance(2 * every - 1);
-  const proxy = {
-    chance,
+  const counts = {
     marked: 0, // replies with the marker
     injected: Object.fromEntries(faults.map((name) => [name, 0])),
-    givenUp: 0, // connections that the client closed without cause while it waited for a reply
-    late: [],
+    waitedInVain: 0, // requests whose reply a fault held back until the client gave up
+    givenUp: 0, // others that the client gave up
+    overtaken: 0, // requests that came late
+  };
+  const proxy = {
+    counts,
+    chance,
+    delaysConnect: false, // the next one
+    late: [], // connections whose connect is to come late
     faultFor(reply) {
       if (!reply.includes(marker)) return undefined;
-      proxy.marked += 1;
+      counts.marked += 1;
       untilNext -= 1;
       if (untilNext > 0) return undefined;
       untilNext = 1 + chance(2 * every - 1);
-      const turns = Object.values(proxy.injected).reduce((sum, count) => sum + count);
+      const turns = Object.values(counts.injected).reduce((sum, count) => sum + count);
       const name = faults[turns % faults.length];
-      proxy.injected[name] += 1;
+      counts.injected[name] += 1;
       return FAULTS[name];
     },
   };
@@ -74,13 +80,13 @@ export async function faultyProxy(t, broker, { faults, every, seed, marker }) {
 export async function delayingProxy(t, broker, { most, seed, marker }) {
   const chance = chanceBy(seed);
   const delayed = new Map(); // how many pieces of which connection
-  const proxy = {
+  const counts = {
     marked: 0,
     overlaps: 0, // pieces that came while one of another connection was delayed
   };
   const delay = async (link) => {
     const own = delayed.get(link) ?? 0;
-    if (delayed.size > (own > 0 ? 1 : 0)) proxy.overlaps += 1;
+    if (delayed.size > (own > 0 ? 1 : 0)) counts.overlaps += 1;
     delayed.set(link, own + 1);
     await wait(chance(most));
     const rest = delayed.get(link) - 1;
@@ -90,7 +96,7 @@ export async function delayingProxy(t, broker, { most, seed, marker }) {
   const pass = async (link, from, to) => {
     try {
       for await (const chunk of from) {
-        if (chunk.includes(marker)) proxy.marked += 1;
+        if (chunk.includes(marker)) counts.marked += 1;
         const cut = chance(chunk.length);
         for (const piece of [chunk.subarray(0, cut), chunk.subarray(cut)]) {
           await delay(link);
@@ -102,11 +108,11 @@ export async function delayingProxy(t, broker, { most, seed, marker }) {
     }
     to.end();
   };
-  proxy.url = await relay(t, broker, (client, upstream) => {
+  const url = await relay(t, broker, (client, upstream) => {
     pass(client, client, upstream);
     pass(client, upstream, client);
   });
-  return proxy;
+  return { counts, url };
 }
 
 // Gives each connection of a client its own to the broker. Returns the URL to use.
@@ -147,8 +153,9 @@ class Link {
     this.client = client;
     this.upstream = upstream;
     client.on('data', (chunk) => this.#request(chunk));
-    client.on('end', () => this.#clientEnds());
-    client.on('close', () => this.#clientEnds(true));
+    // None of these clients closes its sending side alone.
+    client.on('end', () => client.destroySoon());
+    client.on('close', () => this.#left());
     upstream.on('data', (chunk) => this.#replies(chunk));
     upstream.on('end', () => this.holdsClient || client.end());
     upstream.on('close', () => this.holdsClient || client.destroySoon());
@@ -161,12 +168,18 @@ class Link {
 
   #request(chunk) {
     this.#isAsked = true;
+    const connects = chunk.includes('/meta/connect');
+    if (connects && this.#proxy.delaysConnect && this.upstream.writable) {
+      this.#proxy.delaysConnect = false;
+      this.#isBroken = true;
+      this.late = [];
+    }
     if (this.late) {
       this.late.push(chunk);
       return;
     }
     if (this.upstream.writable) this.upstream.write(chunk);
-    if (chunk.includes('/meta/connect')) {
+    if (connects) {
       for (const link of this.#proxy.late.splice(0)) link.#comesLate();
     }
     if (!this.endsAfterRequest) return;
@@ -177,21 +190,18 @@ class Link {
 
   async #comesLate() {
     const { chance } = this.#proxy;
+    this.#proxy.counts.overtaken += 1;
     await wait(chance(10));
     this.upstream.write(Buffer.concat(this.late));
     await wait(chance(10));
     this.upstream.end();
   }
 
-  #clientEnds(isClosed = false) {
-    if (this.late?.length > 0) {
-      if (isClosed) this.#proxy.late.push(this);
-      return;
-    }
-    if (isClosed && this.#isAsked && !this.#isBroken) this.#proxy.givenUp += 1;
-    if (this.holdsUpstream) return;
-    if (isClosed) this.upstream.destroy();
-    else this.upstream.end();
+  #left() {
+    if (this.late || this.holdsClient) this.#proxy.counts.waitedInVain += 1;
+    else if (this.#isAsked && !this.#isBroken) this.#proxy.counts.givenUp += 1;
+    if (this.late) this.#proxy.late.push(this);
+    else if (!this.holdsUpstream) this.upstream.destroy();
   }
 
   // All replies that such a client gets say how long they are.
@@ -212,6 +222,8 @@ class Link {
   }
 
   #reply(reply, head) {
+    // Nobody is there any more: whoever sends now is told so.
+    if (this.late) this.upstream.resetAndDestroy();
     if (this.mute || !this.client.writable) return;
     this.#isAsked = false;
     const fault = !this.#isBroken && this.#proxy.faultFor(reply);
@@ -222,7 +234,7 @@ class Link {
     this.#isBroken = true;
     const { chance } = this.#proxy;
     const part = reply.subarray(0, head.length + 1 + chance(reply.length - head.length - 1));
-    fault(this, { reply, head, part, chance });
+    fault(this, { reply, head, part, chance, proxy: this.#proxy });
   }
 }
 
