@@ -67,6 +67,8 @@ if [ -n "$long" ]; then
   say "long: 1,000 sessions, 20 messages a second, 60 seconds"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test fanout -- \
     --include-ignored --nocapture
+  say "long: ten thousand messages over networks that fail, five seeds"
+  (cd tests/js && WEFT_LONG=1 node --test interop/faults.test.js)
   if cargo fuzz --version >/dev/null 2>&1; then
     for target in $(cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz list); do
       say "long: fuzzing $target for a minute"
