@@ -64,7 +64,7 @@ impl<'b> Client<'b> {
 
     /// The same with a subscription.
     #[must_use]
-    pub fn subscribed(broker: &'b Broker, channel: &str) -> Self {
+    pub fn subscribed(broker: &'b Broker, channel: impl Into<Value>) -> Self {
         let mut client = Self::connected(broker);
         ok(&client.subscribe(channel));
         client

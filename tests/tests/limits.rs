@@ -176,7 +176,7 @@ fn p4_p5_when_memory_is_short_silent_sessions_lose_are_told_and_stop_nobody() {
          [[channels]]\npattern = \"/**\"\nbacklog = { messages = 0 }\n",
     );
     let mut silent: Vec<_> =
-        (0..4).map(|n| Client::subscribed(&broker, &format!("/r/{n}"))).collect();
+        (0..4).map(|n| Client::subscribed(&broker, format!("/r/{n}"))).collect();
     let mut victim = Client::subscribed(&broker, "/victim");
     let mut publisher = Client::connected(&broker);
     let text = "x".repeat(30_000);

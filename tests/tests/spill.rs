@@ -203,7 +203,7 @@ fn p2_p5_when_memory_is_short_in_all_what_is_kept_is_not_lost() {
          [store]\nmemory = \"16KiB\"\n",
     );
     let mut silent: Vec<_> =
-        (0..4).map(|n| Client::subscribed(&broker, &format!("/r/{n}"))).collect();
+        (0..4).map(|n| Client::subscribed(&broker, format!("/r/{n}"))).collect();
     let text = "x".repeat(8_000);
     for round in 0..20 {
         for n in 0..4 {
@@ -253,4 +253,79 @@ fn p5_with_events_on_any_reply_a_spilled_session_reads_on_there_too() {
     let mut all = texts(&messages);
     all.extend(drain(&mut reader).0);
     assert_eq!(all, values(1..=12));
+}
+
+#[test]
+fn p2_p4_a_replay_that_stands_behind_newer_messages_spills_to_its_own_beginning() {
+    let broker = Broker::with("[limits]\nqueue_messages = 60\n");
+    publish_lines(&broker, "/a", 0..=99);
+    let mut client = Client::subscribed(&broker, "/a");
+    publish(&broker, "/a", 100);
+    let all = json!({"subscription": "/*", "ext": {"replay": {"/a": -2}}});
+    ok(&client.ask("/meta/subscribe", all));
+    let connect = client.message("/meta/connect", json!({}));
+    let flood = (0..20).map(|n| client.message("/b", json!({"data": 1_000 + n})));
+    let batch: Vec<Value> = [connect].into_iter().chain(flood.collect::<Vec<_>>()).collect();
+    client.send(&json!(batch));
+    let (events, gaps) = drain(&mut client);
+    let a: Vec<_> = events.iter().filter(|n| n.as_i64() < Some(1_000)).cloned().collect();
+    assert_eq!((a, gaps), (values(0..=100), vec![]));
+}
+
+#[test]
+fn p4_live_messages_of_channels_that_retain_the_last_are_told_if_they_are_gone() {
+    for pattern in ["/r/a", "/r/*"] {
+        let broker = Broker::with(
+            "[[channels]]\npattern = \"/r/*\"\nretain_last = true\nbacklog = { messages = 3 }\n",
+        );
+        let retained = publish(&broker, "/r/a", 0);
+        let mut client = Client::subscribed(&broker, pattern);
+        publish_lines(&broker, "/r/a", 1..=10);
+        let (events, gaps) = drain(&mut client);
+        assert_eq!(events, values(8..=10));
+        assert_eq!(only(gaps)["from"], retained, "{pattern}");
+    }
+}
+
+#[test]
+fn p4_who_overruns_its_queue_by_its_own_batch_is_told_once_and_up_to_now() {
+    let broker = Broker::with("[limits]\nqueue_messages = 5\nqueue_policy = \"disconnect\"\n");
+    let mut client = Client::subscribed(&broker, "/a");
+    let connect = client.message("/meta/connect", json!({}));
+    let flood = (0..9).map(|n| client.message("/a", json!({"data": n})));
+    let batch: Vec<Value> = [connect].into_iter().chain(flood.collect::<Vec<_>>()).collect();
+    let reply = client.send(&json!(batch)).pop().expect("a reply");
+    assert_eq!(reply["successful"], false, "{reply}");
+    assert_eq!(reply["advice"]["reconnect"], "handshake", "{reply}");
+    assert_eq!(reply["ext"]["weft"]["gap"][0]["channel"], "/**", "{reply}");
+    broker.wait_sessions(0);
+}
+
+#[test]
+fn p4_e25_what_was_yet_to_be_read_of_a_channel_is_told_when_it_is_left() {
+    let broker = Broker::with("[limits]\nqueue_messages = 5\n");
+    let mut client = Client::subscribed(&broker, "/a");
+    let first = publish(&broker, "/a", 1);
+    publish_lines(&broker, "/a", 2..=9);
+    ok(&client.unsubscribe("/a"));
+    let (events, gaps) = drain(&mut client);
+    assert_eq!((events.len(), &only(gaps)["from"]), (0, &json!(first - 1)));
+}
+
+#[test]
+fn r24_p5_what_is_kept_does_not_starve_behind_what_is_not() {
+    let broker = Broker::with(
+        "[limits]\nqueue_messages = 20\nresponse_messages = 10\n\
+         [[channels]]\npattern = \"/none\"\nbacklog = { messages = 0 }\n",
+    );
+    let mut client = Client::subscribed(&broker, json!(["/kept", "/none"]));
+    let mut kept = 0;
+    for round in 0..30 {
+        publish_lines(&broker, "/none", 1..=40);
+        publish(&broker, "/kept", 1_000 + round);
+        let events = data(client.connect());
+        assert!(events.len() <= 10);
+        kept += events.iter().filter(|n| n.as_i64() >= Some(1_000)).count();
+    }
+    assert!(kept >= 20, "{kept} of 30 while the others flood");
 }

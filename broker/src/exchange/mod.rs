@@ -19,7 +19,7 @@ pub use self::connect::HeldConnect;
 use self::connect::{answer_timesync, asked_timesync};
 use self::turn::Turn;
 use crate::core::broker::{Broker, Wishes};
-use crate::core::frame::Booked;
+pub use crate::core::frame::Booked;
 use crate::core::id::{BrowserId, SessionId, SessionIds};
 use crate::core::session::SessionHandle;
 

@@ -15,8 +15,7 @@ use super::connection::Peer;
 use super::cookie::Cookies;
 use super::headers;
 use super::origins::{Origins, Verdict};
-use crate::core::frame::Booked;
-use crate::exchange::{Answer, Caller, Exchange};
+use crate::exchange::{Answer, Booked, Caller, Exchange};
 use crate::transport::{callback_polling, long_polling};
 
 /// All that the endpoint needs.
