@@ -1,6 +1,9 @@
 //! Chance and time for tests that a seed decides.
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
+pub mod disk;
+pub mod hand;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
