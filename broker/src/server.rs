@@ -18,7 +18,7 @@ use crate::core::broker::Broker;
 use crate::core::channels::PastLimits;
 use crate::core::clock::{Clock, SystemClock};
 use crate::core::id::SystemIds;
-use crate::core::options::{Options, QueueLimits};
+use crate::core::options::{Options, QueueLimits, QueuePolicy, UnkeptPolicy};
 use crate::core::rules::{Durability, Rule, Rules};
 use crate::core::stats::Stats;
 use crate::exchange::Exchange;
@@ -273,8 +273,18 @@ fn core_options(config: &Config) -> Options {
             messages: size(limits.queue_messages),
             bytes: size(limits.queue_bytes.get()),
         },
+        queue_policy: match limits.queue_policy {
+            config::QueuePolicy::Spill => QueuePolicy::Spill,
+            config::QueuePolicy::DropOldest => QueuePolicy::DropOldest,
+            config::QueuePolicy::Disconnect => QueuePolicy::Disconnect,
+        },
+        unkept_policy: match limits.queue_policy_unkept {
+            config::UnkeptPolicy::DropOldest => UnkeptPolicy::DropOldest,
+            config::UnkeptPolicy::Disconnect => UnkeptPolicy::Disconnect,
+        },
         queue_bytes_total: size(limits.queue_bytes_total.get()),
         response_bytes: size(limits.response_bytes.get()),
+        response_messages: size(limits.response_messages),
         subscriptions_per_session: size(limits.subscriptions_per_session),
         subscriptions_total: size(limits.subscriptions),
         deliver_on_any_reply: config.deliver_on_any_reply,

@@ -4,14 +4,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::thread;
 
-use weft_broker::core::broker::{Broker, Origin};
+use weft_broker::core::broker::{Broker, Origin, Wishes};
 use weft_broker::core::clock::{Clock, SystemClock};
 use weft_broker::core::held::Wakes;
 use weft_broker::core::id::SessionId;
 use weft_broker::core::options::Options;
+use weft_broker::core::proof::ConnectRequest;
 use weft_broker::core::publishing::Publication;
 use weft_broker::core::rules::{Rule, Rules};
-use weft_broker::core::session::{ConnectRequest, SessionHandle};
+use weft_broker::core::session::SessionHandle;
 use weft_broker::core::stats::Stats;
 use weft_persistence::Retention;
 use weft_protocol::{ChannelLimits, ChannelName};
@@ -30,7 +31,7 @@ fn broker() -> Arc<Broker> {
 
 fn session(broker: &Broker, patterns: &[&'static str]) -> Arc<SessionHandle> {
     let id = SessionId::random().expect("entropy");
-    broker.handshake(id, false).expect("room");
+    broker.handshake(id, Wishes::default()).expect("room");
     let session = broker.find(Some(id.as_str()), None).expect("it lives");
     let patterns: Vec<Cow<'_, str>> = patterns.iter().map(|&text| text.into()).collect();
     broker.subscribe(&session, &patterns, None, &mut Wakes::default()).expect("room");
@@ -42,7 +43,13 @@ fn name(text: &str) -> ChannelName<'_> {
 }
 
 fn connect(id: &str) -> ConnectRequest<'_> {
-    ConnectRequest { arrived: SystemClock.now(), id: Some(id), alone: true, advice: None }
+    ConnectRequest {
+        arrived: SystemClock.now(),
+        id: Some(id),
+        alone: true,
+        advice: None,
+        ack: None,
+    }
 }
 
 #[test]
@@ -62,8 +69,16 @@ fn l11_f5_publishers_in_many_threads_are_seen_by_all_in_one_order() {
         }
     });
     for session in &sessions {
-        broker.receive_connect(session, &connect("1")).expect("it lives");
-        let frames = broker.answer_connect(session, Some("1"), false).batch.frames;
+        let mut frames = Vec::new();
+        for n in 1..=4 * EACH {
+            let id = n.to_string();
+            broker.receive_connect(session, &connect(&id)).expect("it lives");
+            let more = broker.answer_connect(session, Some(&id), false).batch.frames;
+            if more.is_empty() {
+                break;
+            }
+            frames.extend(more);
+        }
         assert_eq!(frames.len(), 4 * EACH);
         assert!(frames.is_sorted_by(|a, b| a.position() < b.position()), "out of order");
     }

@@ -9,6 +9,7 @@
 //! message is an answer to that message ([`Error`]), while a fault of the JSON around it spoils the
 //! whole request ([`BodyError`], checklist L10).
 
+mod ack;
 mod advice;
 mod body;
 mod body_error;
@@ -30,6 +31,7 @@ mod reply;
 mod request;
 mod timesync;
 
+pub use ack::{acknowledged, announces_ack};
 pub use advice::{Advice, ClientAdvice, Reconnect};
 pub use body::Body;
 pub use body_error::BodyError;
@@ -48,7 +50,7 @@ pub use publication::{
 };
 pub use query::{CallbackQuery, callback_query};
 pub use replay::{InvalidKey, KEY_BYTES_MAX, Replay, Start, announces_replay, publish_key};
-pub use reply::{Gap, Receipt, Reply, ReplyExt};
+pub use reply::{Ack, Gap, Receipt, Reply, ReplyExt};
 pub use request::Request;
 /// A value as it was sent: the type of every echo in [`Message`] and [`Reply`].
 pub use serde_json::value::RawValue;

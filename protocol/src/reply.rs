@@ -39,8 +39,19 @@ pub struct ReplyExt {
     pub gaps: Vec<Gap>,
     /// Whether a handshake is told that replay is at hand.
     pub replay: bool,
+    /// What the client is told of acknowledging.
+    pub ack: Option<Ack>,
     /// What became of a publish that carried a key.
     pub receipt: Option<Receipt>,
+}
+
+/// What clients that acknowledge replies are told in `ext.ack` (checklist X1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ack {
+    /// In a handshake reply: it is at hand.
+    AtHand,
+    /// In a connect reply: its number.
+    Number(u64),
 }
 
 /// What a publisher that gave a key is told in `ext.weft` (decisions 2).
@@ -121,6 +132,13 @@ impl ReplyExt {
         if self.replay {
             out.push_str(lead);
             out.push_str(r#""replay":true"#);
+            lead = ",";
+        }
+        if let Some(ack) = self.ack {
+            let _ = match ack {
+                Ack::AtHand => write!(out, r#"{lead}"ack":true"#),
+                Ack::Number(number) => write!(out, r#"{lead}"ack":{number}"#),
+            };
             lead = ",";
         }
         if let Some(Receipt { position, repeat }) = self.receipt {

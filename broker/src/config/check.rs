@@ -181,6 +181,7 @@ fn limits(config: &Config, problems: &mut Problems) {
     problems.positive("limits.subscriptions", limits.subscriptions);
     problems.positive("limits.queue_messages", limits.queue_messages);
     problems.positive("limits.response_bytes", limits.response_bytes.get());
+    problems.positive("limits.response_messages", limits.response_messages);
     problems.unless(
         limits.body_bytes_total >= limits.body,
         &["limits.body_bytes_total", "limits.body"],

@@ -29,7 +29,8 @@ pub use error::ConfigError;
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
 pub use sections::{
-    Auth, AuthMode, Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, SameSite, Sessions,
+    Auth, AuthMode, Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite,
+    Sessions, UnkeptPolicy,
 };
 pub use store::{Publish, Store, StoreKind};
 pub use units::{ByteSize, HumanDuration};

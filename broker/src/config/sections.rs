@@ -164,13 +164,42 @@ pub struct Limits {
     /// Bytes that wait for one session, no less than `body`, so that every message fits an empty
     /// queue. Default 4MiB.
     pub queue_bytes: ByteSize,
-    /// Bytes that wait for all sessions, no less than `queue_bytes`; a message that waits for many
-    /// counts once. Past it slow sessions keep their newest message only; past five quarters of it
-    /// publishing is refused. Default 256MiB.
+    /// What happens at these bounds. Default `spill`: slow readers cost disk, not memory.
+    pub queue_policy: QueuePolicy,
+    /// What `spill` does with messages that no backlog holds. Default `drop_oldest`.
+    pub queue_policy_unkept: UnkeptPolicy,
+    /// What all that waits may cost in memory, in bytes and no less than `queue_bytes`; a message that
+    /// waits for many counts once. Past it each session keeps what fits its fair share; past five
+    /// quarters of it publishing is refused. Default 256MiB.
     pub queue_bytes_total: ByteSize,
     /// The size, in bytes, from which a response takes no further event; one always fits. Default
     /// 1MiB: batches stay cheap, and a slow reader gets something now and then.
     pub response_bytes: ByteSize,
+    /// The most events in one response; the rest follows with the next. Default 1000: more of them
+    /// make none cheaper, and the first would come late.
+    pub response_messages: u64,
+}
+
+/// What happens to a session's queue at its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueuePolicy {
+    /// What the backlog holds leaves memory, and is read from there when the session comes to it.
+    Spill,
+    /// The oldest messages go, and the gap is told.
+    DropOldest,
+    /// The session ends: its next connect is told what it missed, and to handshake.
+    Disconnect,
+}
+
+/// What happens at these bounds to messages that no backlog holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnkeptPolicy {
+    /// The oldest messages go, and the gap is told.
+    DropOldest,
+    /// The session ends: its next connect is told what it missed, and to handshake.
+    Disconnect,
 }
 
 impl Default for Limits {
@@ -189,8 +218,11 @@ impl Default for Limits {
             subscriptions: 2_000_000,
             queue_messages: 10_000,
             queue_bytes: ByteSize::mib(4),
+            queue_policy: QueuePolicy::Spill,
+            queue_policy_unkept: UnkeptPolicy::DropOldest,
             queue_bytes_total: ByteSize::mib(256),
             response_bytes: ByteSize::mib(1),
+            response_messages: 1_000,
         }
     }
 }

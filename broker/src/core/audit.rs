@@ -37,9 +37,10 @@ impl Broker {
             if state.queue.bytes() > limits.bytes && state.queue.len() > 1 {
                 broken.push(format!("{session:?} has {} bytes queued", state.queue.bytes()));
             }
+            frame_bytes += state.queue.slot_bytes();
             for frame in state.queue.frames() {
                 if frames.insert(frame.identity()) {
-                    frame_bytes += frame.text().len();
+                    frame_bytes += frame.cost();
                 }
             }
             let read = state.behind.as_ref().map_or(0, |behind| behind.len());
@@ -52,7 +53,7 @@ impl Broker {
         });
         let (channels, cost) = self.channels.recount(|frame| {
             if frames.insert(frame.identity()) {
-                frame_bytes += frame.text().len();
+                frame_bytes += frame.cost();
             }
         });
         let kept = self.channels.kept();

@@ -110,11 +110,26 @@ impl Behind {
         self.cursors.contains_key(frame.channel())
     }
 
-    /// A live message that this session is not to get, not when its cursor comes to it either.
-    pub(crate) fn spare(&mut self, frame: &Frame, rule: &Rule) {
-        if self.holds_back(frame, rule) && self.own.len() < OWN_MAX {
+    /// A live message that this session is not to get, not when its cursor comes to it either. False
+    /// if no cursor will.
+    pub(crate) fn spare(&mut self, frame: &Frame, rule: &Rule) -> bool {
+        let comes = self.holds_back(frame, rule);
+        if comes && self.own.len() < OWN_MAX {
             self.own.insert(frame.position());
         }
+        comes
+    }
+
+    /// Whether there was any such message.
+    pub(crate) fn has_spared(&self) -> bool {
+        !self.own.is_empty()
+    }
+
+    /// Reads a channel again from a message on that it had queued.
+    pub(crate) fn go_back(&mut self, channel: &Arc<str>, first: i64) {
+        let after = first - 1;
+        let told = self.cursors.get(channel).map_or(after, |cursor| cursor.told.max(after));
+        self.start(channel, Cursor { after, told });
     }
 
     /// Messages that the session is not to get.
@@ -160,6 +175,16 @@ impl Behind {
     /// Whether nothing is left at all.
     pub(crate) fn is_done(&self) -> bool {
         self.cursors.is_empty() && self.opening.is_none()
+    }
+
+    /// Whether a channel is being read.
+    pub(crate) fn is_reading(&self, channel: &str) -> bool {
+        self.cursors.contains_key(channel)
+    }
+
+    /// The lowest position from which anything is yet to be read.
+    pub(crate) fn first(&self) -> Option<i64> {
+        self.cursors.values().map(|cursor| cursor.after).min()
     }
 
     /// How many channels are being read.

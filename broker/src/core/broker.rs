@@ -21,7 +21,7 @@ use super::frame::FrameBytes;
 use super::held::{Release, Wakes};
 use super::id::{BrowserId, SessionId};
 use super::marks::Marks;
-use super::options::{Options, QueueLimits};
+use super::options::Options;
 use super::positions::Positions;
 use super::registry::Registry;
 use super::session::{OwnSubscriptions, Session, SessionHandle};
@@ -48,7 +48,9 @@ pub struct Broker {
     /// Notified whenever the store has settled something.
     pub(crate) settled: Notify,
     keys: AtomicU64,
-    next_relief: Mutex<Option<Instant>>,
+    pub(crate) next_relief: Mutex<Option<Instant>>,
+    /// Sessions whose queues have passed their bounds since somebody last made room.
+    pub(crate) overfull: Mutex<Vec<Arc<SessionHandle>>>,
 }
 
 /// Nobody may speak for a session with this clientId.
@@ -57,6 +59,15 @@ pub struct Stranger {
     /// Whether the session exists all the same: then only a connect is advised to handshake, lest
     /// a stranger's message throw the owner out (decisions 3.6).
     pub exists: bool,
+}
+
+/// What a client asks for when it shakes hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// Events carry their positions (decisions 5).
+    pub replay: bool,
+    /// Connect replies carry numbers, which the client acknowledges (checklist X1).
+    pub ack: bool,
 }
 
 /// A refused handshake.
@@ -92,6 +103,8 @@ pub struct Census {
     pub queued: usize,
     /// Bytes that these add up to, shared messages counted once per queue.
     pub queued_bytes: usize,
+    /// Sessions that have yet to read from the backlog.
+    pub behind: usize,
     /// Subscriptions that stand.
     pub subscriptions: usize,
 }
@@ -125,6 +138,7 @@ impl Broker {
             settled: Notify::new(),
             keys: AtomicU64::new(1),
             next_relief: Mutex::new(None),
+            overfull: Mutex::default(),
             options,
             stats,
             clock,
@@ -166,12 +180,11 @@ impl Broker {
         &self.clock
     }
 
-    /// Makes a session (Bayeux 1.0 §4.1). Its expiry starts at once (E17). Its events carry their
-    /// positions if the client announced replay (decisions 5).
+    /// Makes a session (Bayeux 1.0 §4.1). Its expiry starts at once (E17).
     ///
     /// # Errors
     /// 503 while draining or when there is no room, with advice to come again later.
-    pub fn handshake(&self, id: SessionId, with_replay: bool) -> Result<Advice, Refused> {
+    pub fn handshake(&self, id: SessionId, wishes: Wishes) -> Result<Advice, Refused> {
         let refused =
             |error| Refused { error, advice: self.later(Reconnect::Handshake, id.spread()) };
         if self.draining.load(Ordering::Acquire) {
@@ -181,7 +194,13 @@ impl Broker {
         let armed = now + self.options.max_interval + self.options.interval;
         let key = self.keys.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(SessionHandle::new(id, key, now, armed));
-        session.state.lock().with_replay = with_replay;
+        {
+            let mut state = session.state.lock();
+            state.with_replay = wishes.replay;
+            if wishes.ack {
+                state.proof.number_replies();
+            }
+        }
         if !self.registry.insert(Arc::clone(&session)) {
             return Err(refused(Error::Overloaded));
         }
@@ -283,6 +302,8 @@ impl Broker {
         }
         let mut state = session.state.lock();
         state.subscriptions = own.patterns.len();
+        // What comes while nothing of a channel is wanted is not to be read by going back.
+        state.queue.fix();
         let Some(behind) = &mut state.behind else { return };
         behind.retain(|name| {
             let mut wanted = false;
@@ -292,61 +313,8 @@ impl Broker {
             wanted
         });
         if behind.is_done() {
-            state.behind = None;
+            state.caught_up();
         }
-    }
-
-    /// The bounds that hold for a queue now. When memory is short, each session keeps what fits its
-    /// fair share; when that does not help, those that hold no connect lose what waits for them; and
-    /// when even that does not help, publishers are refused (P5). Every loss is told.
-    pub(crate) fn queue_limits(&self) -> Result<QueueLimits, Error> {
-        let total = self.options.queue_bytes_total;
-        let limits = self.options.queue;
-        let Some(share) = self.fair_share() else { return Ok(limits) };
-        let hard = total + total / 4;
-        self.relieve(share, hard);
-        if self.waiting_bytes() > hard {
-            return Err(Error::Overloaded);
-        }
-        Ok(QueueLimits { bytes: limits.bytes.min(share), ..limits })
-    }
-
-    /// Bytes of messages that only sessions' queues keep alive: what memory keeps of the past has a
-    /// bound of its own.
-    fn waiting_bytes(&self) -> usize {
-        self.alive.get().saturating_sub(self.channels.kept_text())
-    }
-
-    /// What each session may keep waiting, if memory is short.
-    pub(crate) fn fair_share(&self) -> Option<usize> {
-        let total = self.options.queue_bytes_total;
-        (self.waiting_bytes() > total).then(|| total / self.registry.len().max(1))
-    }
-
-    /// Shortens all queues. It is a walk over all sessions, so it takes at most a tenth of the time.
-    fn relieve(&self, share: usize, hard: usize) {
-        let begun = self.clock.now();
-        let Some(mut next) = self.next_relief.try_lock() else { return };
-        if next.is_some_and(|next| begun < next) {
-            return;
-        }
-        self.shrink_queues(share, 1, |_| true);
-        if self.waiting_bytes() > hard {
-            self.shrink_queues(0, 0, |state| state.hold.is_none());
-        }
-        let ended = self.clock.now();
-        *next = Some(ended + ended.saturating_duration_since(begun) * 10);
-    }
-
-    fn shrink_queues(&self, bytes: usize, keep: usize, which: impl Fn(&Session) -> bool) {
-        let mut dropped = 0;
-        self.registry.for_each(|session| {
-            let mut state = session.state.lock();
-            if which(&state) {
-                dropped += state.queue.shrink(bytes, keep);
-            }
-        });
-        self.stats.dropped.inc_by(dropped as u64);
     }
 
     /// Whether anybody would get a message of this channel by a pattern that begins with `below`:
@@ -447,6 +415,7 @@ impl Broker {
             census.held += usize::from(state.hold.is_some());
             census.queued += state.queue.len();
             census.queued_bytes += state.queue.bytes();
+            census.behind += usize::from(state.is_behind());
         });
         census
     }

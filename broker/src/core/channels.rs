@@ -14,7 +14,7 @@ use weft_persistence::{self as persistence, Backlog, BacklogError, Record, Submi
 use weft_protocol::{ChannelName, Pattern};
 
 use super::frame::{Frame, FrameBytes};
-use super::past::{Page, Past, Slice};
+use super::past::{PAST_OVERHEAD, Page, Past, Slice};
 use super::publishing::Commit;
 use super::rules::{Durability, Rule, Rules};
 
@@ -50,8 +50,6 @@ pub(crate) struct Channels {
     /// What all pasts cost, and how many there are.
     cost: AtomicUsize,
     count: AtomicUsize,
-    /// Bytes of text in them.
-    text: AtomicUsize,
     /// The floor of channels that only memory keeps and that it does not know: at first the start of
     /// the process.
     forgotten: AtomicI64,
@@ -97,7 +95,6 @@ impl Channels {
             alive,
             cost: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
-            text: AtomicUsize::new(0),
             forgotten: AtomicI64::new(started),
             doubt,
             evicting: Mutex::new(()),
@@ -148,10 +145,9 @@ impl Channels {
 
     /// Changes a past and keeps the books.
     pub(crate) fn change<R>(&self, past: &mut Past, change: impl FnOnce(&mut Past) -> R) -> R {
-        let before = (past.cost(), past.text_bytes());
+        let before = past.cost();
         let result = change(past);
-        book(&self.cost, before.0, past.cost());
-        book(&self.text, before.1, past.text_bytes());
+        book(&self.cost, before, past.cost());
         result
     }
 
@@ -428,7 +424,6 @@ impl Channels {
                 .fetch_max(past.newest().unwrap_or(0).max(past.floor()), Ordering::AcqRel);
         }
         self.cost.fetch_sub(past.cost(), Ordering::Relaxed);
-        self.text.fetch_sub(past.text_bytes(), Ordering::Relaxed);
         self.count.fetch_sub(1, Ordering::Relaxed);
         stripe.pasts.remove(name);
         stripe.evictions += 1;
@@ -439,9 +434,10 @@ impl Channels {
         (self.count.load(Ordering::Relaxed), self.cost.load(Ordering::Relaxed))
     }
 
-    /// Bytes of text that memory keeps.
-    pub(crate) fn kept_text(&self) -> usize {
-        self.text.load(Ordering::Relaxed)
+    /// What the messages cost that memory keeps.
+    pub(crate) fn kept_frames(&self) -> usize {
+        let (channels, cost) = self.kept();
+        cost.saturating_sub(channels * PAST_OVERHEAD)
     }
 
     /// Visits every frame that memory keeps of a past, and recounts what [`Channels::kept`] says.

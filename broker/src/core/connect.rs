@@ -9,8 +9,9 @@ use weft_protocol::{Advice, Error, Reconnect};
 use super::broker::{Broker, millis};
 use super::browsers::Claim;
 use super::held::{Held, Hold, Release};
+use super::proof::ConnectRequest;
 use super::queue::Batch;
-use super::session::{AdviceDebt, ConnectRequest, End, Session, SessionHandle};
+use super::session::{AdviceDebt, End, Session, SessionHandle};
 
 /// How a connect was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Received {
     /// It arrived before the session's last reply went out, or before its newest connect: it settles
     /// nothing, replaces nothing and gets no events.
     Stale,
+    /// The session's queue has passed its bounds: it ends with this connect.
+    Overrun,
 }
 
 /// The answer to a connect.
@@ -33,6 +36,8 @@ pub struct Connected {
     pub batch: Batch,
     /// Names this reply for [`SessionHandle::write_failed`].
     pub reply_no: u64,
+    /// The reply's number, for clients that acknowledge.
+    pub ack: Option<u64>,
 }
 
 impl Broker {
@@ -50,8 +55,12 @@ impl Broker {
         if state.ended.is_some() {
             return Err(Error::SessionUnknown);
         }
+        if state.overrun {
+            return Ok(Received::Overrun);
+        }
         self.touch(session, &mut state);
         if state.is_stale(connect) {
+            state.acknowledge(connect);
             self.stats.superseded.inc();
             return Ok(Received::Stale);
         }
@@ -167,7 +176,7 @@ impl Broker {
         let mut state = session.state.lock();
         match state.ended {
             Some(End::Disconnected) => self.farewell(),
-            Some(End::Expired) => self.unknown(),
+            Some(End::Expired | End::Overrun) => self.unknown(),
             None => self.answer(session, &mut state, id, asked_advice),
         }
     }
@@ -180,7 +189,7 @@ impl Broker {
 
     fn give_way(&self, session: &SessionHandle, state: &mut Session, asked: bool) -> Connected {
         let advice = self.advise(session, state, asked);
-        Connected { outcome: Ok(()), advice, batch: Batch::default(), reply_no: 0 }
+        Connected { outcome: Ok(()), advice, batch: Batch::default(), reply_no: 0, ack: None }
     }
 
     fn answer(
@@ -190,14 +199,14 @@ impl Broker {
         id: Option<&str>,
         asked_advice: bool,
     ) -> Connected {
-        let batch = state.answer(self.clock.now(), id, self.options.response_bytes);
+        let (batch, ack) = state.answer(self.clock.now(), id, self.options.response());
         self.step_back(session, state);
         self.stats.batch.observe(batch.frames.len() as f64);
         self.stats.messages_out.inc_by(batch.frames.len() as u64);
         self.stats.gaps.inc_by(batch.gaps.len() as u64);
         let advice = self.advise(session, state, asked_advice);
         self.touch(session, state);
-        Connected { outcome: Ok(()), advice, batch, reply_no: state.reply_no }
+        Connected { outcome: Ok(()), advice, batch, reply_no: state.reply_no, ack }
     }
 
     /// The advice of a connect reply: always complete, and only when there is something to say.
@@ -230,7 +239,11 @@ impl Broker {
                 self.give_way(&held.session, &mut state, held.asked_advice)
             }
             Some(Release::Fought) => self.unknown(),
-            Some(Release::Ended) if state.ended == Some(End::Expired) => self.unknown(),
+            Some(Release::Ended) if state.ended != Some(End::Disconnected) => self.unknown(),
+            Some(Release::Overrun) => {
+                drop(state);
+                return Some(self.expel(&held.session));
+            }
             Some(Release::Ended) => self.farewell(),
             Some(Release::Demoted | Release::Drained | Release::Overtaken) => {
                 self.answer(&held.session, &mut state, id, held.asked_advice)
@@ -273,7 +286,22 @@ impl Broker {
     #[must_use]
     pub fn farewell(&self) -> Connected {
         let advice = Some(self.advice(Reconnect::None));
-        Connected { outcome: Ok(()), advice, batch: Batch::default(), reply_no: 0 }
+        Connected { outcome: Ok(()), advice, batch: Batch::default(), reply_no: 0, ack: None }
+    }
+
+    /// The last answer of a session whose queue passed its bounds: what it missed, and to start over.
+    pub(crate) fn expel(&self, session: &Arc<SessionHandle>) -> Connected {
+        let gaps = {
+            let mut state = session.state.lock();
+            let mut gaps = state.queue.take(self.options.response()).gaps;
+            // What has come since is missing, too.
+            gaps.iter_mut().for_each(|gap| gap.to = self.positions.last());
+            gaps
+        };
+        self.stats.gaps.inc_by(gaps.len() as u64);
+        self.end(session, End::Overrun);
+        let batch = Batch { gaps, ..Batch::default() };
+        Connected { batch, ..self.unknown() }
     }
 
     fn unknown(&self) -> Connected {
@@ -295,6 +323,7 @@ impl Broker {
             advice: Some(advice),
             batch: Batch::default(),
             reply_no: 0,
+            ack: None,
         }
     }
 
@@ -308,10 +337,11 @@ impl Broker {
     /// a connect's.
     pub fn take_for_any_reply(&self, session: &SessionHandle) -> (Batch, u64) {
         let mut state = session.state.lock();
-        if state.ended.is_some() {
+        // Where replies are acknowledged, only connect replies carry what that proves (checklist X1).
+        if state.ended.is_some() || state.proof.has_numbers() {
             return (Batch::default(), 0);
         }
-        let frames = state.take_frames(self.options.response_bytes);
+        let frames = state.take_frames(self.options.response());
         self.stats.messages_out.inc_by(frames.len() as u64);
         let batch = Batch { frames, gaps: Vec::new(), with_replay: state.with_replay };
         (batch, state.reply_no)

@@ -42,7 +42,7 @@ impl Broker {
         self.deadlines.next()
     }
 
-    fn end(&self, session: &Arc<SessionHandle>, why: End) {
+    pub(super) fn end(&self, session: &Arc<SessionHandle>, why: End) {
         let (browser, connected) = {
             let mut state = session.state.lock();
             if state.ended.is_some() {
@@ -80,6 +80,7 @@ impl Broker {
             (End::Disconnected, _) => self.stats.disconnected.inc(),
             (End::Expired, true) => self.stats.expired.inc(),
             (End::Expired, false) => self.stats.never_connected.inc(),
+            (End::Overrun, _) => self.stats.overrun.inc(),
         }
     }
 

@@ -7,15 +7,51 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use weft_protocol::{ReplayForm, event_parts};
 
-/// Bytes of all frames alive, counted once however many queues share a frame.
+/// What a message costs besides its text: its own fields, counters, and its place in a past.
+pub(crate) const FRAME_OVERHEAD: usize = 136;
+
+/// What all messages alive cost in bytes, each counted once however many queues share it, and the
+/// places in those queues.
 #[derive(Debug, Default)]
 pub struct FrameBytes(AtomicUsize);
 
 impl FrameBytes {
-    /// Bytes of message text alive right now.
+    /// Bytes that messages cost right now.
     #[must_use]
     pub fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The places of one queue, which cost a little even where the messages are shared.
+#[derive(Debug, Default)]
+pub(crate) struct Slots(Option<(usize, Arc<FrameBytes>)>);
+
+impl Slots {
+    /// There are so many now, for frames such as this.
+    pub(crate) fn grow(&mut self, slots: usize, frame: &Frame) {
+        let (bytes, alive) = self.0.get_or_insert_with(|| (0, Arc::clone(&frame.0.alive)));
+        let now = slots * size_of::<Frame>();
+        alive.0.fetch_add(now.saturating_sub(*bytes), Ordering::Relaxed);
+        *bytes = now.max(*bytes);
+    }
+
+    /// There are no more than so many now.
+    pub(crate) fn shrink(&mut self, slots: usize) {
+        let Some((bytes, alive)) = &mut self.0 else { return };
+        let now = slots * size_of::<Frame>();
+        alive.0.fetch_sub(bytes.saturating_sub(now), Ordering::Relaxed);
+        *bytes = now.min(*bytes);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |(bytes, _)| *bytes)
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        self.shrink(0);
     }
 }
 
@@ -46,7 +82,7 @@ impl Frame {
         time_us: i64,
         alive: &Arc<FrameBytes>,
     ) -> Self {
-        alive.0.fetch_add(text.len(), Ordering::Relaxed);
+        alive.0.fetch_add(text.len() + FRAME_OVERHEAD, Ordering::Relaxed);
         let replay_form = OnceLock::new();
         let alive = Arc::clone(alive);
         Self(Arc::new(Inner { text, channel_len, position, time_us, replay_form, alive }))
@@ -56,6 +92,12 @@ impl Frame {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text
+    }
+
+    /// What it costs in memory, in bytes.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        self.0.text.len() + FRAME_OVERHEAD
     }
 
     /// The text itself, to be kept elsewhere without a copy.
@@ -105,7 +147,7 @@ impl Frame {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.alive.0.fetch_sub(self.text.len(), Ordering::Relaxed);
+        self.alive.0.fetch_sub(self.text.len() + FRAME_OVERHEAD, Ordering::Relaxed);
     }
 }
 
@@ -138,9 +180,9 @@ mod tests {
         assert_eq!(frame.text(), text);
         assert_eq!((twin.channel(), twin.position(), twin.time_us()), ("/a/b", 7, 9));
         assert_eq!(twin.parts(), (r#"{"x":1}"#, None));
-        assert_eq!(alive.get(), frame.text().len());
+        assert_eq!(alive.get(), frame.cost());
         drop(frame);
-        assert_eq!(alive.get(), twin.text().len());
+        assert_eq!(alive.get(), twin.cost());
         drop(twin);
         assert_eq!(alive.get(), 0);
     }

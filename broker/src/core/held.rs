@@ -30,6 +30,8 @@ pub enum Release {
     Drained,
     /// Another message of this session came by callback-polling (J5).
     Overtaken,
+    /// The session's queue passed its bounds, and was given up (P5).
+    Overrun,
 }
 
 /// The part of a held connect that the session keeps: how to wake it.

@@ -24,11 +24,17 @@ pub struct Options {
     pub browser_interval: Duration,
     /// Bounds of one session's queue.
     pub queue: QueueLimits,
-    /// Bytes of undelivered messages in all; past it slow sessions keep only their newest message,
-    /// and past five quarters of it publishing is refused.
+    /// What happens to a queue at its bounds.
+    pub queue_policy: QueuePolicy,
+    /// What happens there to messages that no backlog holds, if the others are spilled.
+    pub unkept_policy: UnkeptPolicy,
+    /// What undelivered messages may cost in all, in bytes; past it each session keeps what fits its
+    /// fair share, and past five quarters of it publishing is refused.
     pub queue_bytes_total: usize,
     /// Bytes of events in one response; at least one event always fits.
     pub response_bytes: usize,
+    /// Events in one response; the rest follows with the next.
+    pub response_messages: usize,
     /// Most subscriptions of one session.
     pub subscriptions_per_session: usize,
     /// Most subscriptions in all.
@@ -54,6 +60,74 @@ pub struct QueueLimits {
     pub bytes: usize,
 }
 
+impl QueueLimits {
+    /// What a queue may come to while somebody is about to make room.
+    #[must_use]
+    pub fn doubled(self) -> Self {
+        let messages = self.messages.max(1).saturating_mul(2);
+        Self { messages, bytes: self.bytes.saturating_mul(2) }
+    }
+}
+
+/// A queue's bounds as they are now, and what happens there.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The bounds.
+    pub limits: QueueLimits,
+    /// Whether what a backlog holds leaves memory, to be read again.
+    pub spills: bool,
+    /// Whether the oldest go if there is nothing to spill; else the session ends.
+    pub drops_oldest: bool,
+}
+
+/// What happens to a session's queue at its bounds (P5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueuePolicy {
+    /// Copies of what a backlog holds leave memory, and the session reads on from there.
+    Spill,
+    /// The oldest go, and the gap is told.
+    DropOldest,
+    /// The session ends, and the gap is told.
+    Disconnect,
+}
+
+/// What happens to messages that no backlog holds, where the others are spilled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnkeptPolicy {
+    /// The oldest go, and the gap is told.
+    DropOldest,
+    /// The session ends, and the gap is told.
+    Disconnect,
+}
+
+/// Bounds of one response's events; one event always fits (P5).
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseLimits {
+    /// Most events.
+    pub messages: usize,
+    /// Most bytes of them.
+    pub bytes: usize,
+}
+
+impl Options {
+    /// Bounds of one response.
+    #[must_use]
+    pub fn response(&self) -> ResponseLimits {
+        ResponseLimits { messages: self.response_messages, bytes: self.response_bytes }
+    }
+
+    /// These bounds for a queue, with what happens there.
+    #[must_use]
+    pub fn bounds(&self, limits: QueueLimits) -> Bounds {
+        let spills = self.queue_policy == QueuePolicy::Spill;
+        let drops_oldest = match self.queue_policy {
+            QueuePolicy::Spill => self.unkept_policy == UnkeptPolicy::DropOldest,
+            policy => policy == QueuePolicy::DropOldest,
+        };
+        Bounds { limits, spills, drops_oldest }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -65,8 +139,11 @@ impl Default for Options {
             held_per_browser: Some(1),
             browser_interval: Duration::from_secs(2),
             queue: QueueLimits { messages: 10_000, bytes: 4 << 20 },
+            queue_policy: QueuePolicy::Spill,
+            unkept_policy: UnkeptPolicy::DropOldest,
             queue_bytes_total: 256 << 20,
             response_bytes: 1 << 20,
+            response_messages: 1_000,
             subscriptions_per_session: 10_000,
             subscriptions_total: 2_000_000,
             deliver_on_any_reply: false,

@@ -6,11 +6,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::frame::Frame;
+use super::frame::{FRAME_OVERHEAD, Frame};
 use super::rules::Rule;
 
-/// What a message costs besides its text: the frame's own fields, counters, and its place here.
-pub(crate) const FRAME_OVERHEAD: usize = 136;
 /// What a channel costs besides its messages, generously.
 pub(crate) const PAST_OVERHEAD: usize = 384;
 

@@ -18,7 +18,7 @@ use super::channels::{Store, Stripe};
 use super::frame::Frame;
 use super::held::Wakes;
 use super::marks::{First, Seen, mark};
-use super::options::QueueLimits;
+use super::options::Bounds;
 use super::rules::{Durability, Rule};
 use super::session::SessionHandle;
 
@@ -188,19 +188,20 @@ impl Broker {
         wakes: &mut Wakes,
     ) -> Result<Publishing, Error> {
         let mark = self.mark_of(publication);
-        let limits = self.admit(publication, mark.as_ref())?;
+        let bounds = self.admit(publication, mark.as_ref())?;
         let mut batch = Batch::default();
         let outcome = {
             let mut stripe =
                 self.channels.lock(self.channels.stripe_of(publication.channel.as_str()));
             let outcome = match self.seen(mark.as_ref(), publication.durable) {
-                Seen::New => self.place(&mut stripe, publication, mark, limits, wakes, &mut batch),
+                Seen::New => self.place(&mut stripe, publication, mark, bounds, wakes, &mut batch),
                 seen => self.repeat(publication, mark.as_ref(), seen, &mut batch),
             };
             batch.submit(self.channels.store.as_ref());
             outcome
         };
         self.channels.relieve();
+        self.make_room();
         outcome
     }
 
@@ -215,10 +216,10 @@ impl Broker {
     ) -> Result<Vec<Publishing>, (usize, Error)> {
         let marks: Vec<Option<Mark>> =
             publications.iter().map(|publication| self.mark_of(publication)).collect();
-        let mut limits = self.options.queue;
+        let mut bounds = self.bounds_now();
         for (index, (publication, mark)) in publications.iter().zip(&marks).enumerate() {
             let admitted = self.admit(publication, mark.as_ref());
-            limits = admitted.map_err(|error| (index, error))?;
+            bounds = admitted.map_err(|error| (index, error))?;
         }
         let mut batch = Batch::default();
         let outcomes: Vec<_> = {
@@ -234,13 +235,14 @@ impl Broker {
                     return Err(Error::Overloaded);
                 };
                 let stripe = &mut stripes[found].1;
-                self.place(stripe, publication, *mark, limits, wakes, &mut batch)
+                self.place(stripe, publication, *mark, bounds, wakes, &mut batch)
             };
             let outcomes = publications.iter().zip(&marks).map(place).collect();
             batch.submit(self.channels.store.as_ref());
             outcomes
         };
         self.channels.relieve();
+        self.make_room();
         let refused = |(index, outcome): (usize, Result<Publishing, Error>)| {
             outcome.map_err(|error| (index, error))
         };
@@ -284,15 +286,11 @@ impl Broker {
 
     /// Whether there is room for a publication, and which bounds hold for queues now. A repeat whose
     /// answer is known needs none.
-    fn admit(
-        &self,
-        publication: &Publication<'_>,
-        mark: Option<&Mark>,
-    ) -> Result<QueueLimits, Error> {
+    fn admit(&self, publication: &Publication<'_>, mark: Option<&Mark>) -> Result<Bounds, Error> {
         if let Seen::Before(first) = self.seen(mark, publication.durable)
             && (first.durable || !publication.durable)
         {
-            return Ok(self.options.queue);
+            return Ok(self.bounds_now());
         }
         let rule = self.channels.rules.of(publication.channel);
         if let Some(Store { writer, .. }) = self.channels.stored(rule) {
@@ -304,7 +302,7 @@ impl Broker {
                 return Err(Error::Overloaded);
             }
         }
-        self.queue_limits()
+        self.bounds()
     }
 
     fn mark_of(&self, publication: &Publication<'_>) -> Option<Mark> {
@@ -349,7 +347,7 @@ impl Broker {
         stripe: &mut Stripe,
         publication: &Publication<'_>,
         mark: Option<Mark>,
-        limits: QueueLimits,
+        bounds: Bounds,
         wakes: &mut Wakes,
         batch: &mut Batch,
     ) -> Result<Publishing, Error> {
@@ -395,7 +393,7 @@ impl Broker {
             }
             self.channels.change(past, |past| past.push(frame.clone(), wall_us));
         }
-        let subscribers = self.hand_out(channel, &frame, &rule, from, limits, wakes);
+        let subscribers = self.hand_out(channel, &frame, &rule, from, bounds, wakes);
         let published = Published { position, durable: false, subscribers, repeat: false };
         if let Some(mark) = mark {
             self.marks
@@ -437,22 +435,22 @@ impl Broker {
         frame: &Frame,
         rule: &Rule,
         from: Option<u64>,
-        limits: QueueLimits,
+        bounds: Bounds,
         wakes: &mut Wakes,
     ) -> u32 {
         let lazy_until = rule.lazy.map(|lazy| self.clock.now() + lazy);
         let mut subscribers = 0;
         self.subscriptions.for_each_member(channel, |session| {
             if !rule.broadcast_to_publisher && from == Some(session.key) {
-                if let Some(behind) = &mut session.state.lock().behind {
-                    behind.spare(frame, rule);
-                }
-                return;
+                return session.state.lock().pass_by(frame, rule);
             }
-            let queued = session.state.lock().enqueue(frame.clone(), rule, limits, lazy_until);
+            let queued = session.state.lock().enqueue(frame.clone(), rule, bounds, lazy_until);
             subscribers += u32::from(queued.taken);
             if let Some(hold) = queued.wake {
                 wakes.push(hold);
+            }
+            if queued.overfull {
+                self.overfull.lock().push(Arc::clone(session));
             }
             if queued.dropped > 0 {
                 self.stats.dropped.inc_by(queued.dropped as u64);

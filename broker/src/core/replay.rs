@@ -13,10 +13,7 @@ use weft_protocol::{ChannelLimits, ChannelName, Error, Gap, Pattern, Replay, Sta
 
 use super::behind::{Cursor, Opening};
 use super::broker::Broker;
-use super::channels::Reading;
-use super::frame::Frame;
 use super::held::Wakes;
-use super::past::Page;
 use super::positions::FIRST;
 use super::rules::{Durability, Rule};
 use super::session::SessionHandle;
@@ -28,8 +25,6 @@ const PATTERN_SLACK: i64 = 2_000_000;
 const WAIT_MOST: i64 = 60_000_000;
 /// Most channels that one session reads from the past at once.
 pub(crate) const CHANNELS_MAX: usize = 10_000;
-/// Most messages that are read at once.
-const PAGE_MESSAGES: usize = 1_000;
 /// Most channels of patterns whose gaps are told by name.
 const GAPS_MAX: usize = 64;
 
@@ -271,7 +266,7 @@ impl Broker {
         }
         behind.opened();
         if behind.is_done() {
-            state.behind = None;
+            state.caught_up();
         }
     }
 
@@ -311,84 +306,6 @@ impl Broker {
         let from = gaps.iter().map(|gap| gap.from).min().unwrap_or(0);
         let to = gaps.iter().map(|gap| gap.to).max().unwrap_or(0);
         vec![Gap { channel: Arc::from("/**"), from, to }]
-    }
-
-    /// Reads on from the past what a session has yet to read, as much as one response takes.
-    pub(crate) fn catch_up(&self, session: &SessionHandle) {
-        let limits = self.options.queue;
-        loop {
-            // When memory is short, a session reads on more slowly, so that publishers are not refused
-            // for its sake.
-            let share = self.fair_share().map_or(usize::MAX, |share| share / 4);
-            let most = share.min(self.options.response_bytes);
-            let (name, cursor, page) = {
-                let state = session.state.lock();
-                let Some((name, cursor)) = state.behind.as_ref().and_then(|behind| behind.next())
-                else {
-                    return;
-                };
-                let waiting = state.queue.waiting_bytes();
-                let free = limits.messages.saturating_sub(state.queue.len());
-                let bytes = most.saturating_sub(waiting);
-                if (bytes == 0 && waiting > 0) || free == 0 {
-                    return;
-                }
-                (name, cursor, Page { messages: free.min(PAGE_MESSAGES), bytes })
-            };
-            let Ok(channel) = ChannelName::parse(&name, &ANY) else { return };
-            let reading = Reading {
-                after: cursor.after,
-                page,
-                now_us: self.clock.wall_us(),
-                last: self.positions.last(),
-            };
-            let more = self.channels.read(channel, reading, |slice| {
-                let mut guard = session.state.lock();
-                let state = &mut *guard;
-                let Some(behind) = state.behind.as_mut().filter(|_| state.ended.is_none()) else {
-                    return false;
-                };
-                let spared = behind.spared();
-                let Some(place) = behind.unmoved(&name, cursor) else { return true };
-                let from = place.after.max(place.told);
-                if slice.floor > from {
-                    place.told = slice.floor;
-                    // What the store has trimmed stood before what was read; what memory had to give
-                    // up may have stood behind it.
-                    let first = slice.frames.first().map_or(i64::MAX, Frame::position);
-                    let trimmed_to = slice.floor.min(first - 1);
-                    let to = if slice.lost_up_to > from { slice.floor } else { trimmed_to };
-                    if to > from {
-                        let channel = Arc::clone(&name);
-                        state.queue.note_gap(&Gap { channel, from, to });
-                    }
-                }
-                let mut read = 0;
-                for frame in &slice.frames {
-                    if !spared.contains(&frame.position()) {
-                        if !state.queue.push_past(frame, limits) {
-                            break;
-                        }
-                        state.lazy_until = None;
-                    }
-                    place.after = frame.position();
-                    read += 1;
-                }
-                let all = read == slice.frames.len();
-                self.stats.replayed.inc_by(read as u64);
-                behind.has_read(&name);
-                if all && slice.end {
-                    behind.finish(&name);
-                    if behind.is_done() {
-                        state.behind = None;
-                    }
-                }
-                all
-            });
-            if !more {
-                return;
-            }
-        }
     }
 
     /// Wakes a session's held connect if it has something to carry.

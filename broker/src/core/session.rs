@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use weft_protocol::ClientAdvice;
 
 use super::behind::Behind;
 use super::frame::Frame;
 use super::held::{Hold, Release};
 use super::id::{BrowserId, SessionId};
-use super::options::QueueLimits;
+use super::options::{Bounds, ResponseLimits};
+use super::proof::{ConnectRequest, Proof, Verdict};
 use super::queue::{Batch, Queue};
 use super::rules::Rule;
 
@@ -38,7 +38,7 @@ impl SessionHandle {
     pub fn write_failed(&self, reply_no: u64) {
         let mut state = self.state.lock();
         if state.reply_no == reply_no {
-            state.write_failed = true;
+            state.proof.write_failed();
         }
     }
 }
@@ -88,6 +88,8 @@ pub(crate) struct Enqueued {
     pub(crate) wake: Option<Arc<Hold>>,
     /// How many old ones had to go for it.
     pub(crate) dropped: usize,
+    /// Whether its queue is past its bounds, and nobody knows yet.
+    pub(crate) overfull: bool,
 }
 
 /// Why a session ended.
@@ -97,27 +99,8 @@ pub enum End {
     Disconnected,
     /// Nothing came in time.
     Expired,
-}
-
-/// How a connect came in, as far as receipt of the last reply and holding are concerned.
-#[derive(Debug, Clone)]
-pub struct ConnectRequest<'a> {
-    /// When its head had come.
-    pub arrived: Instant,
-    /// The message's id as sent.
-    pub id: Option<&'a str>,
-    /// Whether it was the only message of its request.
-    pub alone: bool,
-    /// The client's `advice`, if it sent an object.
-    pub advice: Option<ClientAdvice>,
-}
-
-impl ConnectRequest<'_> {
-    /// Whether the client wants an answer at once.
-    #[must_use]
-    pub fn wants_answer_now(&self) -> bool {
-        self.advice.is_some_and(|advice| advice.timeout_ms == Some(0))
-    }
+    /// Its queue passed its bounds, where that ends a session (P5).
+    Overrun,
 }
 
 /// The state itself.
@@ -152,12 +135,11 @@ pub struct Session {
     pub(crate) lazy_until: Option<Instant>,
     /// The gap between connects that the client itself announced.
     pub(crate) client_interval: Duration,
-    write_failed: bool,
-    /// Whether a connect without `timeout:0` has come: `timeout:0` then signals a failure.
-    polled: bool,
-    last_id: Option<Box<str>>,
-    answered_id: Option<Box<str>>,
-    ids_differ: bool,
+    /// Its queue passed its bounds, and somebody is about to make room.
+    pub(crate) overfull: bool,
+    /// Its queue passed its bounds and was given up: it ends once its client was told.
+    pub(crate) overrun: bool,
+    pub(crate) proof: Proof,
     superseded: VecDeque<Instant>,
 }
 
@@ -184,11 +166,9 @@ impl Session {
             with_replay: false,
             lazy_until: None,
             client_interval: Duration::ZERO,
-            write_failed: false,
-            polled: false,
-            last_id: None,
-            answered_id: None,
-            ids_differ: false,
+            overfull: false,
+            overrun: false,
+            proof: Proof::default(),
             superseded: VecDeque::new(),
         }
     }
@@ -226,14 +206,13 @@ impl Session {
     /// (decisions section 4)? Returns how many events must go again.
     pub(crate) fn receive_connect(&mut self, connect: &ConnectRequest<'_>) -> usize {
         self.latest = connect.arrived;
-        let repeats = connect.id.is_some() && connect.id == self.answered_id.as_deref();
-        let signals_failure = connect.alone && connect.wants_answer_now() && self.polled;
-        let lost = self.write_failed || signals_failure || (repeats && self.ids_differ);
+        self.acknowledge(connect);
+        let lost = self.proof.judge(connect) == Verdict::Lost;
         let resent = if lost {
             self.lazy_until = None;
             self.queue.unsend()
         } else {
-            self.queue.confirm();
+            self.queue.confirm(self.queue.reach());
             0
         };
         self.advice = match self.advice {
@@ -241,36 +220,39 @@ impl Session {
             AdviceDebt::Sent => AdviceDebt::None,
             debt => debt,
         };
-        self.write_failed = false;
-        self.polled |= !connect.wants_answer_now();
-        if let Some(id) = connect.id {
-            self.ids_differ |= self.last_id.as_deref().is_some_and(|last| last != id);
-            if self.last_id.as_deref() != Some(id) {
-                self.last_id = Some(Box::from(id));
-            }
-        }
         if let Some(advice) = connect.advice {
             self.client_interval = Duration::from_millis(advice.interval_ms.unwrap_or(0));
         }
         resent
     }
 
-    /// Takes what one connect reply carries and remembers whose answer it is.
-    pub(crate) fn answer(&mut self, now: Instant, id: Option<&str>, bytes_max: usize) -> Batch {
+    /// Forgets what the client says it has seen, also if the connect that says so comes late.
+    pub(crate) fn acknowledge(&mut self, connect: &ConnectRequest<'_>) {
+        if let Some(reach) = self.proof.acknowledged(connect) {
+            self.queue.confirm(reach);
+        }
+    }
+
+    /// Takes what one connect reply carries and remembers whose answer it is. With it goes the
+    /// reply's number, if the client wants one.
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        id: Option<&str>,
+        limits: ResponseLimits,
+    ) -> (Batch, Option<u64>) {
         self.latest = self.latest.max(now);
         self.connected = true;
-        if self.answered_id.as_deref() != id {
-            self.answered_id = id.map(Box::from);
-        }
-        let batch = Batch { with_replay: self.with_replay, ..self.queue.take(bytes_max) };
+        let batch = Batch { with_replay: self.with_replay, ..self.queue.take(limits) };
+        let ack = self.proof.answered(id, self.queue.reach());
         self.lazy_until = None;
         self.number(!batch.frames.is_empty() || !batch.gaps.is_empty());
-        batch
+        (batch, ack)
     }
 
     /// Takes events for any other reply. Gaps wait for a connect reply.
-    pub(crate) fn take_frames(&mut self, bytes_max: usize) -> Vec<Frame> {
-        let frames = self.queue.take_frames(bytes_max);
+    pub(crate) fn take_frames(&mut self, limits: ResponseLimits) -> Vec<Frame> {
+        let frames = self.queue.take_frames(limits);
         self.lazy_until = None;
         self.number(!frames.is_empty());
         frames
@@ -298,24 +280,54 @@ impl Session {
         &mut self,
         frame: Frame,
         rule: &Rule,
-        limits: QueueLimits,
+        bounds: Bounds,
         lazy_until: Option<Instant>,
     ) -> Enqueued {
-        if self.ended.is_some() {
+        if self.ended.is_some() || self.overrun {
             return Enqueued::default();
         }
         if self.behind.as_mut().is_some_and(|behind| behind.holds_back(&frame, rule)) {
-            return Enqueued { taken: true, wake: self.wake(), dropped: 0 };
+            return Enqueued { taken: true, wake: self.wake(), ..Enqueued::default() };
         }
         let first = lazy_until.filter(|_| !self.queue.has_news());
         let waits = self.lazy_until.or(first);
-        let dropped = self.queue.push(frame, limits);
+        self.queue.push(frame, rule.keeps());
+        let (overfull, dropped) = self.keep_within(bounds);
         let until = lazy_until.and_then(|until| waits.map(|waits| waits.min(until)));
         // A message that may wait wakes nobody, but for the first, which sets the alarm.
         let alarm = lazy_until.is_none() || until != self.lazy_until;
         self.lazy_until = until;
         let wake = if alarm { self.wake() } else { None };
-        Enqueued { taken: true, wake, dropped }
+        Enqueued { taken: true, wake, dropped, overfull }
+    }
+
+    /// Sees to the bounds, as far as that needs no other lock: says whether somebody must make room,
+    /// and how many unsent messages were dropped.
+    fn keep_within(&mut self, bounds: Bounds) -> (bool, usize) {
+        if !self.queue.is_over(bounds.limits) {
+            return (false, 0);
+        }
+        if bounds.drops_oldest && !(bounds.spills && self.queue.may_spill()) {
+            return (false, self.queue.drop_to(bounds.limits));
+        }
+        let overfull = !std::mem::replace(&mut self.overfull, true);
+        // However long that takes, nothing grows without bounds.
+        (overfull, self.queue.drop_to(bounds.limits.doubled()))
+    }
+
+    /// A message that its patterns mean is not for this session. What is queued before it cannot be
+    /// read again without coming upon it, unless it is remembered.
+    pub(crate) fn pass_by(&mut self, frame: &Frame, rule: &Rule) {
+        if !self.behind.as_mut().is_some_and(|behind| behind.spare(frame, rule)) {
+            self.queue.fix();
+        }
+    }
+
+    /// All of the past is read: whoever reads it again starts over.
+    pub(crate) fn caught_up(&mut self) {
+        if self.behind.take().is_some_and(|behind| behind.has_spared()) {
+            self.queue.fix();
+        }
     }
 
     /// The hold to wake, if one waits and nobody woke it yet.
@@ -348,56 +360,18 @@ impl Session {
 #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
 mod tests {
     use super::super::frame::frame;
+    use super::super::options::QueueLimits;
     use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        limits: QueueLimits { messages: 100, bytes: 1 << 20 },
+        spills: true,
+        drops_oldest: true,
+    };
+    const RESPONSE: ResponseLimits = ResponseLimits { messages: 100, bytes: 1 << 20 };
 
     fn session() -> Session {
         Session::new(Instant::now(), Instant::now())
-    }
-
-    fn connect(id: &str, alone: bool, timeout_ms: Option<u64>) -> ConnectRequest<'_> {
-        let advice = timeout_ms.map(|ms| ClientAdvice { timeout_ms: Some(ms), interval_ms: None });
-        ConnectRequest { arrived: Instant::now(), id: Some(id), alone, advice }
-    }
-
-    /// Sends connects, each answered with one event, and says which of them found the last lost.
-    fn losses(connects: &[(&str, bool, Option<u64>)]) -> Vec<bool> {
-        let mut session = session();
-        let mut position = 0;
-        let mut next = |session: &mut Session| {
-            position += 1;
-            let limits = QueueLimits { messages: 100, bytes: 1 << 20 };
-            session.enqueue(frame("/a", position), &Rule::default(), limits, None);
-        };
-        connects
-            .iter()
-            .map(|&(id, alone, timeout)| {
-                let resent = session.receive_connect(&connect(id, alone, timeout));
-                next(&mut session);
-                session.answer(Instant::now(), Some(id), 1 << 20);
-                resent > 0
-            })
-            .collect()
-    }
-
-    #[test]
-    fn l12_a_lone_timeout_0_tells_of_a_loss_once_the_session_has_polled() {
-        let zero = Some(0);
-        let cometd = [("1", true, zero), ("2", true, zero), ("3", true, None), ("4", true, zero)];
-        assert_eq!(losses(&cometd), [false, false, false, true]);
-        let in_a_batch = [("1", true, None), ("2", true, None), ("3", false, zero)];
-        assert_eq!(losses(&in_a_batch), [false; 3]);
-        let half_a_second = [("1", true, None), ("2", true, Some(500))];
-        assert_eq!(losses(&half_a_second), [false; 2]);
-    }
-
-    #[test]
-    fn l12_t1_a_repeated_id_tells_of_a_loss_if_ids_differ_at_all() {
-        let faye = [("1", true, None), ("2", true, None), ("2", true, None), ("2", false, Some(0))];
-        assert_eq!(losses(&faye), [false, false, true, true]);
-        let constant = [("7", true, None), ("7", true, None), ("7", true, None)];
-        assert_eq!(losses(&constant), [false; 3]);
-        let of_long_ago = [("1", true, None), ("2", true, None), ("1", true, None)];
-        assert_eq!(losses(&of_long_ago), [false; 3]);
     }
 
     #[test]
@@ -431,31 +405,29 @@ mod tests {
     #[test]
     fn lazy_messages_wait_for_company_or_their_time() {
         let now = Instant::now();
-        let limits = QueueLimits { messages: 100, bytes: 1 << 20 };
         let at = |ms| now + Duration::from_millis(ms);
         let mut session = session();
-        session.enqueue(frame("/a", 1), &Rule::default(), limits, Some(at(500)));
-        session.enqueue(frame("/a", 2), &Rule::default(), limits, Some(at(900)));
+        session.enqueue(frame("/a", 1), &Rule::default(), BOUNDS, Some(at(500)));
+        session.enqueue(frame("/a", 2), &Rule::default(), BOUNDS, Some(at(900)));
         assert!(!session.has_news(at(499)) && session.has_news(at(500)), "the first one's time");
-        session.enqueue(frame("/b", 3), &Rule::default(), limits, None);
+        session.enqueue(frame("/b", 3), &Rule::default(), BOUNDS, None);
         assert!(session.has_news(now), "company came");
-        session.enqueue(frame("/a", 4), &Rule::default(), limits, Some(at(900)));
+        session.enqueue(frame("/a", 4), &Rule::default(), BOUNDS, Some(at(900)));
         assert!(session.has_news(now), "and is not made to wait");
-        assert_eq!(session.answer(now, None, 1 << 20).frames.len(), 4);
-        session.enqueue(frame("/a", 5), &Rule::default(), limits, Some(at(900)));
+        assert_eq!(session.answer(now, None, RESPONSE).0.frames.len(), 4);
+        session.enqueue(frame("/a", 5), &Rule::default(), BOUNDS, Some(at(900)));
         assert!(!session.has_news(at(899)) && session.has_news(at(900)));
     }
 
     #[test]
     fn lazy_messages_wake_a_hold_once_to_set_its_alarm() {
         let now = Instant::now();
-        let limits = QueueLimits { messages: 100, bytes: 1 << 20 };
         let mut session = session();
         let hold = Hold::new(now + Duration::from_secs(30));
         session.hold = Some(Arc::clone(&hold));
         let until = now + Duration::from_secs(2);
         let mut wakes =
-            |until| session.enqueue(frame("/a", 1), &Rule::default(), limits, until).wake.is_some();
+            |until| session.enqueue(frame("/a", 1), &Rule::default(), BOUNDS, until).wake.is_some();
         assert!(wakes(Some(until)));
         hold.sleep_on();
         assert!(!wakes(Some(until + Duration::from_secs(1))));

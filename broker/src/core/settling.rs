@@ -20,6 +20,7 @@ impl Broker {
                 let mut wakes = Wakes::default();
                 for delivery in deliveries {
                     self.deliver(delivery, outcome.is_ok(), &mut wakes);
+                    self.make_room();
                 }
             }
             Commit::Confirm(waiters) => {
@@ -48,7 +49,7 @@ impl Broker {
         let mut published = None;
         if let Ok(name) = ChannelName::parse(&channel, &ANY) {
             let mut stripe = self.channels.lock(self.channels.stripe_of(&channel));
-            let limits = self.queue_limits().unwrap_or(self.options.queue);
+            let bounds = self.bounds_now();
             if let Some(past) = stripe.pasts.get_mut(&channel)
                 && let Some(frame) = self.channels.change(past, |past| past.settled(position))
                 && stored
@@ -57,7 +58,7 @@ impl Broker {
                 let now_us = self.clock.wall_us();
                 self.longest_wait.fetch_max(now_us.saturating_sub(position), Ordering::Relaxed);
                 self.channels.change(past, |past| past.push(frame.clone(), now_us));
-                let subscribers = self.hand_out(name, &frame, &rule, from, limits, wakes);
+                let subscribers = self.hand_out(name, &frame, &rule, from, bounds, wakes);
                 published = Some(Published { position, durable: true, subscribers, repeat: false });
             }
             if let Some(mark) = mark {

@@ -29,6 +29,10 @@ pub struct Stats {
     pub expired: IntCounter,
     /// Sessions that ended since nothing came after the handshake.
     pub never_connected: IntCounter,
+    /// Sessions that ended since their queues passed their bounds.
+    pub overrun: IntCounter,
+    /// Queues that left memory to be read again from the backlog.
+    pub spills: IntCounter,
     /// Held connects whose client went away.
     pub abandoned: IntCounter,
     /// Connects that made way for a newer one of the same session.
@@ -241,6 +245,8 @@ impl Stats {
             disconnected: ended.with_label_values(&["disconnected"]),
             expired: ended.with_label_values(&["expired"]),
             never_connected: ended.with_label_values(&["never_connected"]),
+            overrun: ended.with_label_values(&["overrun"]),
+            spills: counter("weft_spills_total", "Queues that left memory for the backlog.")?,
             abandoned: counter("weft_connects_abandoned_total", "Held connects that were cut.")?,
             superseded: counter(
                 "weft_connects_superseded_total",

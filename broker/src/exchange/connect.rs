@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use weft_protocol::{
-    Array, ClientAdvice, Error, Message, RawValue, Reply, ReplyExt, TimesyncAnswer,
+    Ack, Array, ClientAdvice, Error, Message, RawValue, Reply, ReplyExt, TimesyncAnswer,
     TimesyncRequest, timesync,
 };
 
@@ -14,8 +14,9 @@ use crate::core::broker::Broker;
 use crate::core::connect::{Connected, Received};
 use crate::core::frame::Frame;
 use crate::core::held::Held;
+use crate::core::proof::ConnectRequest;
 use crate::core::queue::Batch;
-use crate::core::session::{ConnectRequest, SessionHandle};
+use crate::core::session::SessionHandle;
 
 /// A connect that stands alone in its request, and what its reply needs. Nothing is done with it
 /// before it is first polled: by then the edge has had a look at its socket.
@@ -35,13 +36,14 @@ pub(super) struct PendingConnect<Id> {
     pub(super) channel: Option<Id>,
     pub(super) outcome: Result<Received, Error>,
     pub(super) advice: Option<ClientAdvice>,
+    pub(super) ack: Option<u64>,
     pub(super) timesync: Option<(TimesyncRequest, i64)>,
 }
 
 impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
     pub(super) fn request(&self, alone: bool) -> ConnectRequest<'_> {
         let id = self.id.as_deref().map(RawValue::get);
-        ConnectRequest { arrived: self.arrived, id, alone, advice: self.advice }
+        ConnectRequest { arrived: self.arrived, id, alone, advice: self.advice, ack: self.ack }
     }
 
     /// Writes the reply.
@@ -56,6 +58,7 @@ impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
             ext: ReplyExt {
                 timesync: answer_timesync(self.timesync.as_ref(), broker),
                 gaps: connected.batch.gaps,
+                ack: connected.ack.map(Ack::Number),
                 ..ReplyExt::default()
             },
             handshake: None,
@@ -78,6 +81,7 @@ impl HeldConnect {
                 channel: pending.channel.map(ToOwned::to_owned),
                 outcome: Ok(Received::Newest),
                 advice: pending.advice,
+                ack: pending.ack,
                 timesync: pending.timesync,
             },
             held: None,
@@ -124,6 +128,7 @@ impl HeldConnect {
                 let asked = connect.advice.is_some();
                 Some(self.broker.answer_superseded(&self.session, asked))
             }
+            Ok(Received::Overrun) => Some(self.broker.expel(&self.session)),
             Err(error) => Some(self.broker.refuse_connect(error, false)),
         }
     }

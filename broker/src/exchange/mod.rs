@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use weft_protocol::{
-    Array, Body, BodyError, ConnectionType, DecodeLimits, Error, Message, Reconnect, Reply,
-    ReplyExt, Request, announces_replay,
+    Ack, Array, Body, BodyError, ConnectionType, DecodeLimits, Error, Message, Reconnect, Reply,
+    ReplyExt, Request, announces_ack, announces_replay,
 };
 
 pub use self::connect::HeldConnect;
 use self::connect::{answer_timesync, asked_timesync};
 use self::turn::Turn;
-use crate::core::broker::Broker;
+use crate::core::broker::{Broker, Wishes};
 use crate::core::id::{BrowserId, SessionId, SessionIds};
 use crate::core::session::SessionHandle;
 
@@ -101,10 +101,13 @@ impl Exchange {
 
     fn handshake(&self, message: &Message<'_>) -> Answer {
         let asked = asked_timesync(message, &self.broker);
-        let replay = message.ext.is_some_and(announces_replay);
+        let wishes = Wishes {
+            replay: message.ext.is_some_and(announces_replay),
+            ack: message.ext.is_some_and(announces_ack),
+        };
         let opened = match &message.request {
             Ok(Request::Handshake { offered }) if offered.shares_with(&self.offered) => {
-                self.open_session(replay)
+                self.open_session(wishes)
             }
             Ok(_) => Err((Error::ConnectionTypes, self.broker.advice(Reconnect::None))),
             Err(error) => Err((error.clone(), self.broker.advice(Reconnect::None))),
@@ -123,7 +126,8 @@ impl Exchange {
             advice: Some(advice),
             ext: ReplyExt {
                 timesync: answer_timesync(asked.as_ref(), &self.broker),
-                replay: replay && id.is_some(),
+                replay: wishes.replay && id.is_some(),
+                ack: id.filter(|_| wishes.ack).map(|_| Ack::AtHand),
                 ..ReplyExt::default()
             },
             handshake: Some(&self.offered),
@@ -133,11 +137,11 @@ impl Exchange {
 
     fn open_session(
         &self,
-        with_replay: bool,
+        wishes: Wishes,
     ) -> Result<(SessionId, weft_protocol::Advice), (Error, weft_protocol::Advice)> {
         let overloaded = || (Error::Overloaded, self.broker.advice_later(Reconnect::Handshake));
         let id = self.ids.next().ok_or_else(overloaded)?;
-        match self.broker.handshake(id, with_replay) {
+        match self.broker.handshake(id, wishes) {
             Ok(advice) => Ok((id, advice)),
             Err(refused) => Err((refused.error, refused.advice)),
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use weft_protocol::{
     Array, ChannelLimits, ChannelName, ClientAdvice, ConnectionType, Error, Message, RawValue,
-    Receipt, Reconnect, Replay, Reply, ReplyExt, Request, publish_key, publish_status,
-    publisher_ext,
+    Receipt, Reconnect, Replay, Reply, ReplyExt, Request, acknowledged, publish_key,
+    publish_status, publisher_ext,
 };
 
 use super::connect::{
@@ -129,6 +129,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             channel: message.channel,
             outcome: Ok(Received::Newest),
             advice,
+            ack: message.ext.and_then(acknowledged),
             timesync: asked_timesync(message, broker),
         };
         if !self.alone {
@@ -245,6 +246,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             channel: message.channel,
             outcome: Err(error),
             advice: None,
+            ack: None,
             timesync: asked_timesync(message, self.broker),
         });
     }
@@ -308,6 +310,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             (Ok(Received::Newest), Ok(session)) => {
                 broker.answer_connect(session, pending.id.map(RawValue::get), asked)
             }
+            (Ok(Received::Overrun), Ok(session)) => broker.expel(session),
             (Ok(Received::Stale), Ok(session)) => broker.answer_superseded(session, asked),
             // The request itself disconnected.
             (Ok(_), Err(_)) => broker.farewell(),

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use weft_broker::core::broker::{Broker, Origin};
+use weft_broker::core::broker::{Broker, Origin, Wishes};
 use weft_broker::core::channels::{PastLimits, Store};
 use weft_broker::core::clock::{Clock, SystemClock};
 use weft_broker::core::held::Wakes;
 use weft_broker::core::id::SessionId;
 use weft_broker::core::options::{Options, QueueLimits};
+use weft_broker::core::proof::ConnectRequest;
 use weft_broker::core::publishing::{Commit, Publication, Published, Publishing};
 use weft_broker::core::rules::{Durability, Rule, Rules};
-use weft_broker::core::session::{ConnectRequest, SessionHandle};
+use weft_broker::core::session::SessionHandle;
 use weft_broker::core::settling::Settler;
 use weft_broker::core::stats::Stats;
 use weft_persistence::{
@@ -141,7 +142,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(broker: &Broker) -> Self {
         let id = SessionId::random().expect("entropy");
-        broker.handshake(id, false).expect("room");
+        broker.handshake(id, Wishes::default()).expect("room");
         let session = broker.find(Some(id.as_str()), None).expect("it lives");
         Self { session, connects: 0, seen: BTreeMap::new(), gaps: Vec::new() }
     }
@@ -174,6 +175,7 @@ impl Client {
             id: Some(&id),
             alone: true,
             advice: None,
+            ack: None,
         };
         broker.receive_connect(&self.session, &connect).expect("it lives");
         let batch = broker.answer_connect(&self.session, Some(&id), false).batch;

@@ -11,9 +11,9 @@ use weft_broker::core::held::Wakes;
 use weft_broker::core::history::Since;
 use weft_broker::core::options::Options;
 use weft_broker::core::past::Page;
+use weft_broker::core::proof::ConnectRequest;
 use weft_broker::core::publishing::Publication;
 use weft_broker::core::rules::{Durability, Rule};
-use weft_broker::core::session::ConnectRequest;
 use weft_persistence::Retention;
 
 use super::rig::{Client, Rig, TINY, broker, name, options, publish, rule, rules};
@@ -159,8 +159,13 @@ fn lazy_messages_wait_for_their_time() {
     let seam: Arc<dyn Clock> = Arc::<Still>::clone(&clock);
     let broker = broker(options(rules), seam, Origin::default());
     let client = Client::subscribed(&broker, "/lazy", None);
-    let connect =
-        |id| ConnectRequest { arrived: clock.now(), id: Some(id), alone: true, advice: None };
+    let connect = |id| ConnectRequest {
+        arrived: clock.now(),
+        id: Some(id),
+        alone: true,
+        advice: None,
+        ack: None,
+    };
     broker.receive_connect(&client.session, &connect("1")).expect("it lives");
     broker.answer_connect(&client.session, Some("1"), false);
     broker.receive_connect(&client.session, &connect("2")).expect("it lives");

@@ -12,7 +12,7 @@ use weft_broker::core::channels::Store;
 use weft_broker::core::clock::Clock;
 use weft_broker::core::held::Wakes;
 use weft_broker::core::id::BrowserId;
-use weft_broker::core::options::{Options, QueueLimits};
+use weft_broker::core::options::{Options, QueueLimits, QueuePolicy};
 use weft_broker::core::publishing::Publication;
 use weft_broker::core::stats::Stats;
 use weft_broker::exchange::{Answer, Caller, Exchange, Exchanged};
@@ -54,6 +54,7 @@ impl World {
             } else {
                 Options::default().queue
             },
+            queue_policy: QueuePolicy::DropOldest,
             held_per_browser: if chance.percent(20) { None } else { Some(1) },
             response_bytes: if chance.percent(30) { 120 } else { 1 << 20 },
             ..Options::default()
