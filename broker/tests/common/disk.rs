@@ -1,8 +1,10 @@
 //! A store that outlives broker after broker, and fails when it is told to.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use weft_persistence::{
     Backlog, BacklogError, Marked, Memory, MemoryLimits, Page, Record, Retention, Usage,
 };
@@ -15,6 +17,8 @@ pub struct Disk {
     pub unreadable: AtomicBool,
     /// How many reads have failed.
     pub failed_reads: AtomicU64,
+    /// Up to where messages were said to be missing, by channel.
+    pub raised: Mutex<BTreeMap<Arc<str>, i64>>,
 }
 
 impl Disk {
@@ -24,6 +28,7 @@ impl Disk {
             unwritable: AtomicBool::new(false),
             unreadable: AtomicBool::new(false),
             failed_reads: AtomicU64::new(0),
+            raised: Mutex::default(),
         })
     }
 
@@ -72,7 +77,9 @@ impl Backlog for Disk {
     }
 
     fn raise_floor(&self, channel: &str, to: i64) -> Result<(), BacklogError> {
-        self.write()?.raise_floor(channel, to)
+        self.write()?.raise_floor(channel, to)?;
+        self.raised.lock().insert(channel.into(), to);
+        Ok(())
     }
 
     fn names(&self, prefix: &str) -> Result<Vec<Arc<str>>, BacklogError> {

@@ -60,6 +60,10 @@ impl VirtualClock {
         self.state.lock().1 += by_us;
     }
 
+    pub fn since_start(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.start)
+    }
+
     pub fn elapsed(&self) -> Duration {
         self.state.lock().0
     }
