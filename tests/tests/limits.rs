@@ -124,7 +124,8 @@ fn gap(reply: &Value) -> (String, i64, i64) {
 #[test]
 fn p4_p5_past_a_queues_bound_the_oldest_go_and_the_gap_is_told() {
     for bound in ["queue_messages = 5", "body = \"500B\"\nqueue_bytes = \"650B\""] {
-        let broker = Broker::with(&format!("[limits]\n{bound}\n"));
+        let policy = "queue_policy = \"drop_oldest\"";
+        let broker = Broker::with(&format!("[limits]\n{bound}\n{policy}\n"));
         let mut reader = Client::subscribed(&broker, "/slow");
         let mut publisher = Client::connected(&broker);
         for n in 0..20 {

@@ -10,7 +10,10 @@ use weft_tests::wait;
 
 #[test]
 fn p4_l11_with_events_on_any_reply_a_gap_waits_for_the_next_connect_reply() {
-    let broker = Broker::with("deliver_on_any_reply = true\n[limits]\nqueue_messages = 5\n");
+    let broker = Broker::with(
+        "deliver_on_any_reply = true\n\
+         [limits]\nqueue_messages = 5\nqueue_policy = \"drop_oldest\"\n",
+    );
     let mut reader = Client::subscribed(&broker, "/x");
     let mut publisher = Client::connected(&broker);
     let batch: Vec<_> = (0..12).map(|n| publisher.message("/x", json!({"data": n}))).collect();

@@ -336,6 +336,9 @@ impl Broker {
     /// Takes events for a reply other than a connect's, where the operator wants that. Gaps wait for
     /// a connect's.
     pub fn take_for_any_reply(&self, session: &SessionHandle) -> (Batch, u64) {
+        if session.state.lock().is_behind() {
+            self.catch_up(session);
+        }
         let mut state = session.state.lock();
         // Where replies are acknowledged, only connect replies carry what that proves (checklist X1).
         if state.ended.is_some() || state.proof.has_numbers() {

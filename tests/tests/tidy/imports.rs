@@ -86,6 +86,7 @@ const TABLE: &[Area] = &[
             "crate::core::held",
             "crate::core::id",
             "crate::core::options",
+            "crate::core::proof",
             "crate::core::queue",
             "crate::core::rules",
             "parking_lot",
@@ -94,10 +95,22 @@ const TABLE: &[Area] = &[
         STILL,
     ),
     area(
-        &["broker/src/core/queue.rs", "broker/src/core/frame.rs", "broker/src/core/options.rs"],
+        &["broker/src/core/proof.rs", "broker/src/core/receipts.rs"],
+        &["crate::core::receipts", "weft_protocol"],
+        STILL,
+    ),
+    area(
+        &[
+            "broker/src/core/queue.rs",
+            "broker/src/core/gaps.rs",
+            "broker/src/core/frame.rs",
+            "broker/src/core/options.rs",
+        ],
         &[
             "crate::core::channels::PastLimits",
             "crate::core::frame",
+            "crate::core::gaps",
+            "crate::core::receipts",
             "crate::core::options",
             "crate::core::rules::Rules",
             "weft_protocol",
