@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use weft_broker::core::publishing::Commit;
 use weft_broker::core::settling::Settler;
-use weft_persistence::{Backlog, BacklogError, Events, Job, Record, Submit};
+use weft_persistence::{Backlog, BacklogError, Events, Flush, Job, Record, Submit};
 
 use super::disk::Disk;
 
@@ -48,12 +49,13 @@ impl Hand {
             job.records.iter().for_each(&mut then);
         }
         self.settler.clone().settled(job.token.into_iter().collect(), &outcome);
-        self.settler.clone().flushed(&weft_persistence::Flush {
-            records: job.records.len(),
-            took: std::time::Duration::ZERO,
-            ok: outcome.is_ok(),
-        });
+        self.flushed(job.records.len(), outcome.is_ok());
         true
+    }
+
+    fn flushed(&self, records: usize, ok: bool) {
+        let flush = Flush { records, took: Duration::ZERO, ok };
+        self.settler.clone().flushed(&flush);
     }
 
     fn write(&self, job: &Job<Commit>) -> Result<(), BacklogError> {
@@ -82,6 +84,8 @@ impl Hand {
             kept.clear();
             *trouble = None;
         }
+        drop(queue);
+        self.flushed(0, recovered.is_ok());
         recovered.is_ok()
     }
 }

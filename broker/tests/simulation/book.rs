@@ -9,12 +9,22 @@ pub struct Entry {
     pub got: bool,
     /// It need not come any more: its loss was told, or no promise covers it.
     pub excused: bool,
+    /// A gap told that it may be missing.
+    pub told: bool,
     /// It is from before the session, which asked for all that is kept, whatever that is.
     pub optional: bool,
     /// The broker has cause to think that it did not arrive: it may come twice.
     pub again: bool,
     /// It had once: it may be told to be missing.
     pub doubted: bool,
+}
+
+/// How many messages came, how many were told to be missing, and how many were lost otherwise.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Count {
+    pub received: u64,
+    pub told: u64,
+    pub lost: u64,
 }
 
 /// See the module.
@@ -40,6 +50,7 @@ impl Book {
             position,
             got: false,
             excused: false,
+            told: false,
             optional,
             again: false,
             doubted: false,
@@ -132,10 +143,14 @@ impl Book {
             .map(|entry| (entry.number, entry.position))
     }
 
-    /// How many came, and how many never did.
-    pub fn count(&self) -> (u64, u64) {
-        let got = self.entries.iter().filter(|entry| entry.got).count();
-        let excused = self.entries.iter().filter(|entry| entry.excused && !entry.got).count();
-        (got as u64, excused as u64)
+    pub fn count(&self) -> Count {
+        let mut count = Count::default();
+        for entry in &self.entries {
+            count.received += u64::from(entry.got);
+            count.told += u64::from(entry.told && !entry.got);
+            let lost = entry.excused && !entry.told && !entry.got && !entry.optional;
+            count.lost += u64::from(lost);
+        }
+        count
     }
 }

@@ -291,11 +291,11 @@ impl Client {
         self.last_ack = 0;
         self.flight = None;
         self.ghosts.clear();
-        self.ledger = Ledger::new(self.kind.ack, self.kind.replay);
+        self.ledger = Ledger::default();
     }
 
     /// Reads an answer; the books have checked it.
-    pub fn read(&mut self, reply: &Reply, now: Duration, life: u32) {
+    pub fn read(&mut self, reply: &Reply, now: Duration, given: Duration, life: u32) {
         if let Some(ms) = reply.interval_ms {
             self.not_before = now + Duration::from_millis(ms);
         }
@@ -306,6 +306,7 @@ impl Client {
         self.last_ack = reply.ack.unwrap_or(self.last_ack);
         if let Some(id) = &reply.client_id {
             self.start_over();
+            self.ledger = Ledger::new(self.kind.ack, self.kind.replay, given);
             self.session = Some(id.clone());
             self.life = life;
         }

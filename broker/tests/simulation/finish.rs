@@ -8,7 +8,7 @@ use super::flight::Stage;
 use super::world::World;
 
 /// How often everybody gets a turn until all must have arrived.
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 1_000;
 
 impl World {
     /// No more faults: everything promised must come.
@@ -27,6 +27,8 @@ impl World {
                 {
                     flight.stage = Stage::Failed;
                 }
+                // It gets its answer, and sends the next request.
+                self.tick(who)?;
                 self.tick(who)?;
             }
             self.pass(Duration::from_millis(700))?;

@@ -67,6 +67,8 @@ pub struct Arrival {
     pub doubts: Doubts,
     /// The number of the reply in the books, if it stands there.
     pub serial: Option<u64>,
+    /// When the broker gave it.
+    pub given: Duration,
     /// The network keeps it until then.
     pub held_up: Option<Duration>,
 }

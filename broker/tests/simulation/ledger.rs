@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::book::Book;
+use super::book::{Book, Count};
 use super::channels::{self, Keeps, NAMES, PerChannel};
 use super::client::Connect;
 use super::flight::Facts;
@@ -105,8 +105,9 @@ const FIGHT: usize = 5;
 const FIGHT_WINDOW: Duration = Duration::from_secs(10);
 
 impl Ledger {
-    pub fn new(ack: bool, with_replay: bool) -> Self {
-        Self { ack, with_replay, ..Self::default() }
+    /// The books of a session that begins.
+    pub fn new(ack: bool, with_replay: bool, now: Duration) -> Self {
+        Self { ack, with_replay, latest: now, ..Self::default() }
     }
 
     /// The broker has subscribed the session; the ones it had stay as they are.
@@ -163,6 +164,7 @@ impl Ledger {
     /// The broker has unsubscribed the session.
     pub fn leave(&mut self, pattern: &str) {
         self.impure = true;
+        self.owed = false;
         self.patterns.remove(pattern);
         for (channel, book) in self.books.iter_mut().enumerate() {
             let wanted = self.patterns.iter().any(|pattern| channels::matches(pattern, channel));
@@ -261,7 +263,7 @@ impl Ledger {
             }
             for entry in book.between(gap.from, gap.to) {
                 any |= !entry.got || entry.doubted;
-                entry.excused = true;
+                (entry.excused, entry.told) = (true, true);
             }
         }
         any
@@ -294,6 +296,15 @@ impl Ledger {
             let empty = reply.events.is_empty() && reply.gaps.is_empty() && reply.ack.is_none();
             let too_much = || format!("a connect that is not the newest gets {reply:?}");
             return if empty { Ok(0) } else { Err(too_much()) };
+        }
+        if facts.heard != Some(self.heard) && !self.ack {
+            // Known: it takes what came after a reply that is not proven.
+            for sent in std::mem::take(&mut self.sent) {
+                if !sent.read {
+                    self.excuse(&sent);
+                }
+                self.sent.push_back(sent);
+            }
         }
         self.latest = self.latest.max(now);
         self.owed = false;
@@ -397,9 +408,9 @@ impl Ledger {
     fn must_be_kept(&self, gap: &Gap, doubts: &Doubts) -> bool {
         let keeps = channels::index(&gap.channel).map(channels::keeps);
         let all = matches!(keeps, Some(Keeps::Safely | Keeps::Soon | Keeps::InMemory));
-        // Messages of which nothing is kept push others out.
-        let pushed = NAMES.iter().zip(&self.books).any(|(name, book)| {
-            book.wanted && channels::index(name).map(channels::keeps) == Some(Keeps::Nothing)
+        // Messages that are not kept, or not any more, push out what was sent.
+        let pushed = self.books.iter().enumerate().any(|(channel, book)| {
+            book.wanted && matches!(channels::keeps(channel), Keeps::Nothing | Keeps::Few)
         });
         all && doubts.spills && !doubts.unreadable && !self.impure && !pushed
     }
@@ -414,10 +425,13 @@ impl Ledger {
         books.filter_map(missing).collect()
     }
 
-    /// How many messages came, and how many never did.
-    pub fn count(&self) -> (u64, u64) {
-        let counts = self.books.iter().map(Book::count);
-        counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    /// What came of all of it.
+    pub fn count(&self) -> Count {
+        self.books.iter().map(Book::count).fold(Count::default(), |sum, one| Count {
+            received: sum.received + one.received,
+            told: sum.told + one.told,
+            lost: sum.lost + one.lost,
+        })
     }
 }
 
@@ -431,7 +445,7 @@ fn explained(gap: &Gap, doubts: &Doubts, on_subscribe: bool) -> bool {
     let lost = doubts.unreadable || doubts.gave_up || gap.from < doubts.unstored_anywhere();
     let doubted = gap.from < doubts.doubt;
     match channels::keeps(channel) {
-        Keeps::Safely => doubts.unreadable,
+        Keeps::Safely => doubts.unreadable || gap.to <= doubts.unstored_anywhere(),
         Keeps::Soon => lost || (doubted && gap.to == doubts.doubt),
         Keeps::Few => {
             lost || (doubted && gap.to == doubts.doubt)

@@ -21,6 +21,7 @@ mod client;
 mod common;
 mod finish;
 mod flight;
+mod found;
 mod known;
 mod ledger;
 mod life;

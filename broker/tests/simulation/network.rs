@@ -71,6 +71,19 @@ impl World {
         Ok(())
     }
 
+    /// Something on the way delivers a client's connect again and again.
+    pub fn storm(&mut self, who: usize) -> Result<(), String> {
+        for _ in 0..8 {
+            let Some(flight) = self.clients[who].flight.take() else { return Ok(()) };
+            if !flight.request.is_lone_connect() || !matches!(flight.stage, Stage::AtBroker(_)) {
+                self.clients[who].flight = Some(flight);
+                return Ok(());
+            }
+            self.duplicate(who, flight)?;
+        }
+        Ok(())
+    }
+
     fn move_answer(&mut self, who: usize, mut flight: Flight) -> Result<(), String> {
         let now = self.now();
         let Stage::Back(arrival) = &mut flight.stage else { return Ok(()) };

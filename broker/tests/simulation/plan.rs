@@ -18,6 +18,34 @@ pub struct Plan {
     pub ends_overrun: bool,
     /// What a backlog keeps is never lost at a bound.
     pub spills: bool,
+    pub temper: Temper,
+}
+
+/// How often what happens, of a thousand steps.
+#[derive(Debug, Clone, Copy)]
+pub struct Temper {
+    pub publish: usize,
+    pub commit: usize,
+    pub pass: usize,
+    pub trouble: usize,
+    pub crash: usize,
+    pub stop: usize,
+    pub leave: usize,
+}
+
+impl Temper {
+    fn draw(chance: &mut Chance) -> Self {
+        let mut one_of = |choice: [usize; 3]| choice[chance.below(3)];
+        Self {
+            publish: one_of([50, 110, 200]),
+            commit: one_of([20, 80, 120]),
+            pass: one_of([30, 70, 150]),
+            trouble: one_of([0, 4, 12]),
+            crash: one_of([0, 1, 3]),
+            stop: one_of([0, 1, 3]),
+            leave: one_of([0, 2, 8]),
+        }
+    }
 }
 
 impl Plan {
@@ -58,7 +86,7 @@ impl Plan {
         let ends_overrun = queue_policy == QueuePolicy::Disconnect
             || (queue_policy == QueuePolicy::Spill && unkept_policy == UnkeptPolicy::Disconnect);
         let spills = queue_policy == QueuePolicy::Spill && !poor;
-        Self { options, forgets, ends_overrun, spills }
+        Self { options, forgets, ends_overrun, spills, temper: Temper::draw(chance) }
     }
 
     /// How long a session may be silent.

@@ -120,6 +120,7 @@ impl World {
             if !hand.commit(|record| stored.push(record.position)) {
                 return;
             }
+            self.committed = true;
             for position in stored {
                 let at = self.awaited.iter().position(|(_, _, other)| *other == position);
                 let (channel, number, position) =

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use weft_broker::exchange::{Answer, Caller, Exchanged};
 use weft_protocol::{Body, ConnectionType};
 
+use super::book::Count;
 use super::client::{Manner, Request, Sleep};
 use super::flight::{Arrival, Facts, Flight, Pending, Stage, Standing, Watched, watch};
 use super::known;
@@ -177,6 +178,7 @@ impl World {
             carries: answer.carries,
             facts,
             doubts: self.doubts,
+            given: now,
             serial: None,
             held_up: None,
         };
@@ -311,7 +313,7 @@ impl World {
         self.note(|| format!("client {who} reads it"));
         let now = self.now();
         let client = &mut self.clients[who];
-        let Arrival { reply, facts, doubts, serial, .. } = arrival;
+        let Arrival { reply, facts, doubts, serial, given, .. } = arrival;
         if facts.epoch != 0 && facts.epoch != client.epoch {
             return Ok(());
         }
@@ -326,7 +328,7 @@ impl World {
         }
         let before = client.epoch;
         let (books, resent) = (client.ledger.count(), client.ledger.resent);
-        client.read(reply, now, facts.life);
+        client.read(reply, now, *given, facts.life);
         if client.epoch != before {
             self.close(books, resent);
         }
@@ -334,9 +336,10 @@ impl World {
     }
 
     /// A session's books are closed.
-    pub fn close(&mut self, (received, excused): (u64, u64), resent: u64) {
+    pub fn close(&mut self, Count { received, told, lost }: Count, resent: u64) {
         self.tally.received += received;
-        self.tally.excused += excused;
+        self.tally.told += told;
+        self.tally.lost += lost;
         self.tally.resends += resent;
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use weft_broker::core::clock::Clock;
 use weft_broker::core::id::BrowserId;
+use weft_broker::core::options::Options;
 use weft_persistence::Submit;
 
 use super::channels::{NAMES, PATTERNS, PerChannel};
@@ -17,13 +18,16 @@ use super::client::{Client, Kind, Request};
 use super::flight::{Pending, Stage};
 use super::ledger::{Doubts, Out};
 use super::life::Life;
-use super::plan::Plan;
+use super::plan::{Plan, Temper};
 use super::seams::{Chance, SeededIds, VirtualClock};
 use super::tally::Tally;
 use crate::common::disk::Disk;
 
+/// What one request may cost beyond the bounds.
+const ONE_REQUEST: usize = 8_000;
+
 /// How many steps a trace goes back.
-const TRACE: usize = 4000;
+const TRACE: usize = 60;
 
 /// A connect on its way whose client does not wait for it any more.
 #[derive(Debug)]
@@ -52,6 +56,8 @@ pub struct World {
     pub late: Vec<Late>,
     pub doubts: Doubts,
     pub tally: Tally,
+    /// The last that happened is a commit, which makes room in memory.
+    pub committed: bool,
     audit_every: u64,
     steps: u64,
     trace: Option<VecDeque<String>>,
@@ -94,6 +100,7 @@ impl World {
             late: Vec::new(),
             doubts,
             tally: Tally::default(),
+            committed: false,
             // An audit costs more than all the rest of a step. Where a seed fails, it is run again
             // with one after each.
             audit_every: if traced || seed % 4 == 0 { 1 } else { 4 },
@@ -140,30 +147,43 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        match self.chance.below(1_000) {
-            0..110 => self.publish(),
-            110..190 => self.commit_some(),
-            190..860 => {
-                let who = self.anybody();
-                self.tick(who)?;
-            }
-            860..890 => {
-                let who = self.anybody();
-                self.speak(who)?;
-            }
-            890..960 => {
-                let long = self.chance.percent(3);
-                let ms = self.chance.below(if long { 45_000 } else { 1_500 }) as u64;
-                self.pass(Duration::from_millis(ms))?;
-            }
-            960..966 => self.step_clock(),
-            966..980 => self.come_late()?,
-            980..990 => self.trouble(),
-            990..992 => self.stop(true)?,
-            992..994 => self.stop(false)?,
-            _ => {
-                let who = self.anybody();
+        let Temper { publish, commit, pass, trouble, crash, stop, leave } = self.plan.temper;
+        // What is left of a thousand are the turns of clients.
+        self.committed = false;
+        let mut luck = self.chance.below(1_000);
+        let mut falls = |share: usize| {
+            let hit = luck < share;
+            luck = luck.wrapping_sub(share);
+            hit
+        };
+        if falls(publish) {
+            self.publish();
+        } else if falls(commit) {
+            self.commit_some();
+        } else if falls(pass) {
+            let long = self.chance.percent(3);
+            let ms = self.chance.below(if long { 45_000 } else { 1_500 }) as u64;
+            self.pass(Duration::from_millis(ms))?;
+        } else if falls(trouble) {
+            self.trouble();
+        } else if falls(crash) {
+            self.stop(false)?;
+        } else if falls(stop) {
+            self.stop(true)?;
+        } else if falls(6) {
+            self.step_clock();
+        } else if falls(14) {
+            self.come_late()?;
+        } else {
+            let who = self.anybody();
+            if falls(leave) {
                 self.say_goodbye(who)?;
+            } else if falls(30) {
+                self.speak(who)?;
+            } else if falls(2) {
+                self.storm(who)?;
+            } else {
+                self.tick(who)?;
             }
         }
         self.tend()?;
@@ -209,7 +229,29 @@ impl World {
             })
             .sum();
         let counted = self.life.broker.census().held;
-        if counted == waiting { Ok(()) } else { Err(format!("{counted} held, {waiting} waiting")) }
+        if counted != waiting {
+            return Err(format!("{counted} held, {waiting} waiting"));
+        }
+        self.check_memory()
+    }
+
+    /// Whatever clients do, memory has its bounds.
+    fn check_memory(&self) -> Result<(), String> {
+        let Options { past, queue_bytes_total, .. } = &self.plan.options;
+        let (channels, cost) = self.life.broker.past_kept();
+        let stored = self.life.hand.queued() == 0 && self.life.hand.trouble().is_none();
+        if self.committed
+            && stored
+            && !self.disk.unreadable.load(Ordering::Relaxed)
+            && cost > past.bytes
+        {
+            return Err(format!("{cost} bytes of the past in {channels} channels"));
+        }
+        let all = self.life.broker.frame_bytes();
+        if all > queue_bytes_total / 4 * 5 + cost + ONE_REQUEST {
+            return Err(format!("{all} bytes of messages, {cost} of them past"));
+        }
+        Ok(())
     }
 
     /// Time passes, in pieces, so that deadlines are met when they are due and not all at the end.
