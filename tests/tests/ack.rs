@@ -173,7 +173,7 @@ fn x1_replies_that_were_lost_whole_come_again_until_they_are_acknowledged() {
 }
 
 #[test]
-fn x1_t2_numbers_go_on_across_transports() {
+fn x1_numbers_go_on_across_transports() {
     let broker = Broker::start();
     let mut client = acknowledging(&broker, "/a");
     ok(&client.publish("/a", 1));

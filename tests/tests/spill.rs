@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use weft_tests::api::{publish, publish_lines};
 use weft_tests::bayeux::{Client, data, events_and_reply, ok, only};
 use weft_tests::broker::Broker;
+use weft_tests::http::Request;
 
 /// Connects until nothing comes any more: all data, and all gaps told.
 fn drain(client: &mut Client<'_>) -> (Vec<Value>, Vec<Value>) {
@@ -44,6 +45,25 @@ fn p2_p5_past_its_bound_a_queue_leaves_memory_and_nothing_is_lost() {
         publish(&broker, "/a", 901);
         assert_eq!(data(held.answer()), values([901]), "live again");
         assert_eq!(broker.metric("weft_messages_dropped_total"), 0.0, "{bound}");
+    }
+}
+
+#[test]
+fn p2_p5_so_it_is_for_many_messages_in_one_request() {
+    let broker = Broker::with("[limits]\nqueue_messages = 5\n");
+    let mut sleeper = Client::subscribed(&broker, "/**");
+    let mut publisher = Client::connected(&broker);
+    let channel = |n: i64| ["/a", "/b", "/c"][usize::try_from(n % 3).expect("small")];
+    let array: Value = (1..=300).map(|n| json!({"channel": channel(n), "data": n})).collect();
+    assert_eq!(broker.exchange(&Request::post("/publish", array.to_string())).status, 200);
+    let batch: Value =
+        (301..=600).map(|n| publisher.message(channel(n), json!({"data": n}))).collect();
+    publisher.send(&batch).iter().for_each(ok);
+    let (events, gaps) = drain(&mut sleeper);
+    assert_eq!((events.len(), gaps), (600, vec![]));
+    for rest in 0..3 {
+        let of_one = events.iter().filter(|n| n.as_i64().is_some_and(|n| n % 3 == rest));
+        assert!(of_one.is_sorted_by_key(|n| n.as_i64()));
     }
 }
 
@@ -195,6 +215,30 @@ fn p2_p5_when_memory_is_short_in_all_what_is_kept_is_not_lost() {
         let rounds: Vec<_> = events.iter().map(|event| event[0].clone()).collect();
         assert_eq!((rounds, gaps), (values(0..20), vec![]));
     }
+}
+
+#[test]
+fn p4_p5_where_sessions_are_to_read_on_costs_memory_too_and_that_is_bounded() {
+    let broker = Broker::with(
+        "[limits]\nbody = \"256KiB\"\nqueue_bytes = \"256KiB\"\nqueue_bytes_total = \"256KiB\"\n\
+         queue_messages = 1\n",
+    );
+    let mut sleepers: Vec<_> = (0..20).map(|_| Client::subscribed(&broker, "/**")).collect();
+    let mut most = 0.0_f64;
+    for n in 1..=400 {
+        publish(&broker, &format!("/many/{n}"), n);
+        if n % 20 == 0 {
+            most = most.max(broker.metric("weft_frame_bytes") - broker.metric("weft_past_bytes"));
+        }
+    }
+    assert!(most < 400_000.0, "{most}");
+    let mut told = 0;
+    for sleeper in &mut sleepers {
+        let (events, gaps) = drain(sleeper);
+        assert!(events.len() < 400 && !gaps.is_empty() || events.len() == 400);
+        told += usize::from(gaps.iter().any(|gap| gap["channel"] == "/**"));
+    }
+    assert!(told > 0);
 }
 
 #[test]

@@ -38,13 +38,14 @@ impl Broker {
                 broken.push(format!("{session:?} has {} bytes queued", state.queue.bytes()));
             }
             frame_bytes += state.queue.slot_bytes();
+            frame_bytes += state.behind.as_ref().map_or(0, |behind| behind.cost());
             for frame in state.queue.frames() {
                 if frames.insert(frame.identity()) {
                     frame_bytes += frame.cost();
                 }
             }
             let read = state.behind.as_ref().map_or(0, |behind| behind.len());
-            if read > super::replay::CHANNELS_MAX {
+            if read > super::behind::CHANNELS_MAX {
                 broken.push(format!("{session:?} reads {read} channels"));
             }
             if state.behind.as_ref().is_some_and(|behind| behind.is_done()) {

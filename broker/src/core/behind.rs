@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use weft_protocol::{ChannelLimits, ChannelName, Pattern};
 
-use super::frame::Frame;
+use super::frame::{Booked, Frame, FrameBytes};
 use super::rules::Rule;
 
 const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
@@ -66,17 +66,41 @@ pub(crate) struct Behind {
     /// Positions of messages that the session published meanwhile and is not to get. No two messages
     /// of one process have the same.
     own: BTreeSet<i64>,
+    /// What the cursors cost.
+    booked: Booked,
 }
 
+/// What a cursor costs besides its channel's name: its place in the tree, and the name's own head.
+const CURSOR_COST: usize = 96;
+/// Most channels that one session reads from the past at once.
+pub(crate) const CHANNELS_MAX: usize = 10_000;
 /// Most messages of its own that a session is spared while it reads the past.
 const OWN_MAX: usize = 1_000;
 
 impl Behind {
+    /// Nothing to read yet. What is to come is booked to this account.
+    pub(crate) fn new(alive: &Arc<FrameBytes>) -> Self {
+        Self { booked: Booked::to(alive), ..Self::default() }
+    }
+
+    fn book(&mut self, more: usize, less: usize) {
+        self.booked.set((self.booked.bytes() + more).saturating_sub(less));
+    }
+
+    /// What it costs, in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        self.booked.bytes()
+    }
+
     /// Reads a channel from a position on, or from further back if it is being read already.
     pub(crate) fn start(&mut self, channel: &Arc<str>, cursor: Cursor) {
-        let entry = self.cursors.entry(Arc::clone(channel)).or_insert(cursor);
-        if cursor.after < entry.after {
-            *entry = cursor;
+        match self.cursors.get_mut(channel) {
+            Some(known) if cursor.after < known.after => *known = cursor,
+            Some(_) => {}
+            None => {
+                self.cursors.insert(Arc::clone(channel), cursor);
+                self.book(CURSOR_COST + channel.len(), 0);
+            }
         }
     }
 
@@ -127,9 +151,9 @@ impl Behind {
 
     /// Reads a channel again from a message on that it had queued.
     pub(crate) fn go_back(&mut self, channel: &Arc<str>, first: i64) {
+        // What it had of the channel beyond that is told again if it is missing then.
         let after = first - 1;
-        let told = self.cursors.get(channel).map_or(after, |cursor| cursor.told.max(after));
-        self.start(channel, Cursor { after, told });
+        self.start(channel, Cursor { after, told: after });
     }
 
     /// Messages that the session is not to get.
@@ -159,17 +183,25 @@ impl Behind {
 
     /// A channel is read to its end: its live messages are queued from here on.
     pub(crate) fn finish(&mut self, channel: &str) {
-        self.cursors.remove(channel);
+        if self.cursors.remove(channel).is_some() {
+            self.book(0, CURSOR_COST + channel.len());
+        }
     }
 
     /// Forgets the channels that nobody wants any more.
     pub(crate) fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
         self.cursors.retain(|channel, _| wanted(channel));
+        self.booked.set(self.cursors.keys().map(|channel| CURSOR_COST + channel.len()).sum());
     }
 
     /// Whether anything is left to be read.
     pub(crate) fn has_more(&self) -> bool {
         !self.cursors.is_empty()
+    }
+
+    /// Whether patterns are being looked up.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening.is_some()
     }
 
     /// Whether nothing is left at all.

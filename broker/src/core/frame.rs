@@ -23,35 +23,41 @@ impl FrameBytes {
     }
 }
 
-/// The places of one queue, which cost a little even where the messages are shared.
+/// What something costs that messages alone do not account for: a queue's places, cursors.
 #[derive(Debug, Default)]
-pub(crate) struct Slots(Option<(usize, Arc<FrameBytes>)>);
+pub(crate) struct Booked(Option<(usize, Arc<FrameBytes>)>);
 
-impl Slots {
-    /// There are so many now, for frames such as this.
-    pub(crate) fn grow(&mut self, slots: usize, frame: &Frame) {
-        let (bytes, alive) = self.0.get_or_insert_with(|| (0, Arc::clone(&frame.0.alive)));
-        let now = slots * size_of::<Frame>();
-        alive.0.fetch_add(now.saturating_sub(*bytes), Ordering::Relaxed);
-        *bytes = now.max(*bytes);
+impl Booked {
+    /// Books to this account, nothing yet.
+    pub(crate) fn to(alive: &Arc<FrameBytes>) -> Self {
+        Self(Some((0, Arc::clone(alive))))
     }
 
-    /// There are no more than so many now.
-    pub(crate) fn shrink(&mut self, slots: usize) {
+    /// Whether there is an account.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// It costs so many bytes now.
+    pub(crate) fn set(&mut self, now: usize) {
         let Some((bytes, alive)) = &mut self.0 else { return };
-        let now = slots * size_of::<Frame>();
-        alive.0.fetch_sub(bytes.saturating_sub(now), Ordering::Relaxed);
-        *bytes = now.min(*bytes);
+        if now > *bytes {
+            alive.0.fetch_add(now - *bytes, Ordering::Relaxed);
+        } else {
+            alive.0.fetch_sub(*bytes - now, Ordering::Relaxed);
+        }
+        *bytes = now;
     }
 
+    /// How many bytes are booked.
     pub(crate) fn bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |(bytes, _)| *bytes)
     }
 }
 
-impl Drop for Slots {
+impl Drop for Booked {
     fn drop(&mut self) {
-        self.shrink(0);
+        self.set(0);
     }
 }
 
@@ -92,6 +98,11 @@ impl Frame {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text
+    }
+
+    /// The account that its own cost is booked to.
+    pub(crate) fn account(&self) -> &Arc<FrameBytes> {
+        &self.0.alive
     }
 
     /// What it costs in memory, in bytes.

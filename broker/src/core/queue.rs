@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use weft_protocol::Gap;
 
-use super::frame::{Frame, Slots};
+use super::frame::{Booked, Frame};
 use super::gaps::{Doubts, Gaps, gap_of};
 use super::options::{QueueLimits, ResponseLimits};
 use super::receipts::Reach;
@@ -34,7 +34,7 @@ pub struct Queue {
     kept_end: u64,
     gaps: Gaps,
     doubts: Doubts,
-    slots: Slots,
+    slots: Booked,
 }
 
 /// What one reply carries.
@@ -54,7 +54,10 @@ impl Queue {
         self.bytes += frame.text().len();
         if self.frames.len() == self.frames.capacity() {
             self.frames.reserve(1);
-            self.slots.grow(self.frames.capacity(), &frame);
+            if !self.slots.is_open() {
+                self.slots = Booked::to(frame.account());
+            }
+            self.book();
         }
         self.frames.push_back(frame);
         if kept {
@@ -64,13 +67,18 @@ impl Queue {
 
     /// Adds a message of the past, unless it would pass a bound: nothing is dropped for it.
     pub fn push_past(&mut self, frame: &Frame, limits: QueueLimits) -> bool {
-        let bytes = self.bytes + frame.text().len();
-        let fits = self.frames.len() < limits.messages && bytes <= limits.bytes;
-        let fits = fits || self.frames.is_empty();
+        let fits = !self.is_full_for(frame, limits);
         if fits {
             self.push(frame.clone(), true);
         }
         fits
+    }
+
+    /// Whether one more would be too many; an empty queue has room for any.
+    #[must_use]
+    pub fn is_full_for(&self, frame: &Frame, limits: QueueLimits) -> bool {
+        let bytes = self.bytes + frame.text().len();
+        !self.frames.is_empty() && (self.frames.len() >= limits.messages || bytes > limits.bytes)
     }
 
     /// The number after the last frame.
@@ -128,8 +136,12 @@ impl Queue {
         let (len, capacity) = (self.frames.len(), self.frames.capacity());
         if capacity > 32 && len < capacity / 4 {
             self.frames.shrink_to(len * 2);
-            self.slots.shrink(self.frames.capacity());
+            self.book();
         }
+    }
+
+    fn book(&mut self) {
+        self.slots.set(self.frames.capacity() * size_of::<Frame>());
     }
 
     /// Whether any frame may be one that can be read again.

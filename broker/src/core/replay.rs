@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use weft_persistence::BacklogError;
 use weft_protocol::{ChannelLimits, ChannelName, Error, Gap, Pattern, Replay, Start};
 
-use super::behind::{Cursor, Opening};
+use super::behind::{Behind, CHANNELS_MAX, Cursor, Opening};
 use super::broker::Broker;
 use super::held::Wakes;
 use super::positions::FIRST;
@@ -23,8 +23,6 @@ use super::session::SessionHandle;
 const PATTERN_SLACK: i64 = 2_000_000;
 /// No message waits longer for the disk, whatever the clock says.
 const WAIT_MOST: i64 = 60_000_000;
-/// Most channels that one session reads from the past at once.
-pub(crate) const CHANNELS_MAX: usize = 10_000;
 /// Most channels of patterns whose gaps are told by name.
 const GAPS_MAX: usize = 64;
 
@@ -236,7 +234,7 @@ impl Broker {
         if state.ended.is_some() || (beginning.cursors.is_empty() && opening.is_none()) {
             return;
         }
-        let behind = state.behind.get_or_insert_default();
+        let behind = state.behind.get_or_insert_with(|| Box::new(Behind::new(&self.alive)));
         for (channel, cursor) in &beginning.cursors {
             behind.start(channel, *cursor);
         }

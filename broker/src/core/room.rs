@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use weft_protocol::{ChannelLimits, ChannelName, Error, Gap};
 
+use super::behind::{Behind, CHANNELS_MAX};
 use super::broker::Broker;
 use super::held::Release;
 use super::options::{Bounds, QueueLimits};
 use super::queue::Queue;
-use super::replay::CHANNELS_MAX;
 use super::session::{Session, SessionHandle};
 
 const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
@@ -64,13 +64,16 @@ impl Broker {
         let limits = QueueLimits { bytes: share, ..self.options.queue };
         self.registry.for_each(|session| {
             self.spill(session, limits);
-            self.drop_from(&mut session.state.lock(), |queue| queue.drop_to(limits));
+            let mut state = session.state.lock();
+            self.drop_from(&mut state, |queue| queue.drop_to(limits));
+            self.give_up_past(&mut state, share);
         });
         if self.waiting_bytes() > hard {
             self.registry.for_each(|session| {
                 let mut state = session.state.lock();
                 if state.hold.is_none() {
                     self.drop_from(&mut state, Queue::drop_all);
+                    self.give_up_past(&mut state, 0);
                 }
             });
         }
@@ -81,6 +84,17 @@ impl Broker {
     fn drop_from(&self, state: &mut Session, drop: impl FnOnce(&mut Queue) -> usize) {
         let dropped = drop(&mut state.queue);
         self.stats.dropped.inc_by(dropped as u64);
+    }
+
+    /// Reads nothing more of the past if the cursors alone cost more than this.
+    fn give_up_past(&self, state: &mut Session, most: usize) {
+        let costs = |behind: &mut Box<Behind>| behind.cost() > most && !behind.is_opening();
+        let Some(behind) = state.behind.take_if(costs) else { return };
+        state.queue.fix();
+        if let Some(from) = behind.first() {
+            let to = self.positions.last();
+            state.queue.note_gap(Gap { channel: Arc::from("/**"), from, to });
+        }
     }
 
     /// Brings the queues back within their bounds that publications have taken past them. Called when
@@ -105,14 +119,15 @@ impl Broker {
         }
     }
 
-    /// Lets go of what a queue past these bounds can read again.
+    /// Lets go of what a queue at these bounds can read again.
     fn spill(&self, session: &SessionHandle, limits: QueueLimits) {
         if !self.options.bounds(limits).spills {
             return;
         }
         let names = {
             let state = session.state.lock();
-            if !state.queue.is_over(limits) || !state.queue.may_spill() {
+            let wanted = state.overfull || state.queue.is_over(limits);
+            if !wanted || !state.queue.may_spill() {
                 return;
             }
             state.queue.spillable()
@@ -130,7 +145,7 @@ impl Broker {
         if state.ended.is_some() {
             return;
         }
-        let behind = state.behind.get_or_insert_default();
+        let behind = state.behind.get_or_insert_with(|| Box::new(Behind::new(&self.alive)));
         let mut reading = behind.len();
         floors.retain(|name, _| {
             let more = usize::from(!behind.is_reading(name));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::behind::Behind;
+use super::behind::{Behind, CHANNELS_MAX};
 use super::frame::Frame;
 use super::held::{Hold, Release};
 use super::id::{BrowserId, SessionId};
@@ -289,6 +289,14 @@ impl Session {
         if self.behind.as_mut().is_some_and(|behind| behind.holds_back(&frame, rule)) {
             return Enqueued { taken: true, wake: self.wake(), ..Enqueued::default() };
         }
+        if self.is_full_for(&frame, rule, bounds) {
+            // It is in the backlog as surely as it is here.
+            let channel = Arc::from(frame.channel());
+            let behind = || Box::new(Behind::new(frame.account()));
+            self.behind.get_or_insert_with(behind).go_back(&channel, frame.position());
+            let overfull = !std::mem::replace(&mut self.overfull, true);
+            return Enqueued { taken: true, wake: self.wake(), dropped: 0, overfull };
+        }
         let first = lazy_until.filter(|_| !self.queue.has_news());
         let waits = self.lazy_until.or(first);
         self.queue.push(frame, rule.keeps());
@@ -299,6 +307,15 @@ impl Session {
         self.lazy_until = until;
         let wake = if alarm { self.wake() } else { None };
         Enqueued { taken: true, wake, dropped, overfull }
+    }
+
+    /// Whether a message that the backlog keeps is to be read from there, since there is no room.
+    fn is_full_for(&self, frame: &Frame, rule: &Rule, bounds: Bounds) -> bool {
+        let channels = self.behind.as_ref().map_or(0, |behind| behind.len());
+        bounds.spills
+            && rule.keeps()
+            && self.queue.is_full_for(frame, bounds.limits)
+            && channels < CHANNELS_MAX
     }
 
     /// Sees to the bounds, as far as that needs no other lock: says whether somebody must make room,
