@@ -76,6 +76,12 @@ pub struct Request {
     pub leaves: Option<&'static str>,
 }
 
+impl Request {
+    pub fn is_lone_connect(&self) -> bool {
+        self.connect.is_some_and(|connect| connect.alone)
+    }
+}
+
 /// Away for a while: it does not connect.
 #[derive(Debug, Clone, Copy)]
 pub struct Sleep {

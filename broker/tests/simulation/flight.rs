@@ -13,7 +13,7 @@ use weft_broker::exchange::{Answer, Exchanged, HeldConnect};
 use weft_protocol::BodyError;
 
 use super::client::Request;
-use super::ledger::Doubts;
+use super::doubts::Doubts;
 use super::wire::Reply;
 
 /// The request that a client waits for.
@@ -33,7 +33,7 @@ pub enum Stage {
     /// The same, but the client finds out only when it gives up.
     Silent,
     AtBroker(Standing),
-    Back(Arrival),
+    Back(Box<Arrival>),
 }
 
 /// A request that the broker has yet to answer.
@@ -155,4 +155,18 @@ impl<T> Watched<T> {
 /// A held connect, as a runtime drives it.
 pub fn watch(held: Box<HeldConnect>) -> Pending {
     Pending::Watched(Watched::new(async move { held.wait(&|| false).await }))
+}
+
+impl Arrival {
+    /// Whether it is of the session that its client has now.
+    pub fn is_of(&self, epoch: u32) -> bool {
+        self.facts.epoch == epoch
+    }
+}
+
+impl Pending {
+    /// Whether it outlives its client's attention: timers of the others do not fire.
+    pub fn may_haunt(&self) -> bool {
+        !matches!(self, Self::Watched(_))
+    }
 }

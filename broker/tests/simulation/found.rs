@@ -8,8 +8,8 @@ use weft_broker::core::clock::Clock;
 use weft_broker::core::held::Wakes;
 use weft_broker::core::options::{Options, QueueLimits, QueuePolicy};
 use weft_broker::core::publishing::Publication;
-use weft_broker::exchange::{Caller, Exchanged};
-use weft_protocol::{Body, BodyError, ConnectionType};
+use weft_broker::exchange::Caller;
+use weft_protocol::{Body, ConnectionType};
 
 use super::channels::{self, index};
 use super::flight::{Pending, Watched};
@@ -21,10 +21,8 @@ use crate::common::disk::Disk;
 
 /// A broker, its store and one client.
 struct Rig {
-    plan: Plan,
     disk: Arc<Disk>,
     clock: Arc<VirtualClock>,
-    ids: Arc<SeededIds>,
     life: Life,
     client_id: String,
     connects: u32,
@@ -33,16 +31,16 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(options: Options) -> Self {
+    fn new(options: &Options) -> Self {
         let plan = Plan {
-            options: Options { rules: channels::rules(), ..options },
+            options: Options { rules: channels::rules(), ..options.clone() },
             ..Plan::draw(&mut Chance::new(1))
         };
         let (disk, clock) = (Disk::new(), VirtualClock::new());
         let ids = Arc::new(SeededIds(parking_lot::Mutex::new(Chance::new(1))));
         let life = Life::begin(1, &plan, &disk, &clock, &ids, (0, 0));
         let (client_id, seen, gaps) = (String::new(), Vec::new(), Vec::new());
-        Self { plan, disk, clock, ids, life, client_id, connects: 0, seen, gaps }
+        Self { disk, clock, life, client_id, connects: 0, seen, gaps }
     }
 
     fn publish(&self, channel: &str, number: u32) -> i64 {
@@ -70,7 +68,7 @@ impl Rig {
         let exchange = Arc::clone(&self.life.exchange);
         Pending::Settling(Watched::new(async move {
             let body = Body::post(text.as_bytes())?;
-            Ok::<Exchanged, BodyError>(exchange.handle(caller, &body).await?)
+            exchange.handle(caller, &body).await
         }))
     }
 
@@ -137,9 +135,8 @@ impl Rig {
 fn p4_what_could_not_be_stored_is_told_where_it_is_missing() {
     use std::sync::atomic::Ordering::Relaxed;
 
-    // What is stored leaves memory, and what is lost with it.
-    let past = PastLimits { bytes: 3_000, channels: 100 };
-    let mut rig = Rig::new(Options { past, ..Options::default() });
+    let past = PastLimits { bytes: 20_000, channels: 100 };
+    let mut rig = Rig::new(&Options { past, ..Options::default() });
     let mut positions: Vec<i64> = (1..=3).map(|n| rig.publish("/interval/a", n)).collect();
     rig.commit();
     rig.handshake();
@@ -149,7 +146,11 @@ fn p4_what_could_not_be_stored_is_told_where_it_is_missing() {
     rig.commit();
     rig.disk.unwritable.store(false, Relaxed);
     assert!(rig.life.hand.recover());
-    // It had room for the newest thirty meanwhile.
+    // The newest thirty of them are stored; then memory forgets the channel.
+    for number in 64..200 {
+        rig.publish("/interval/b/c", number);
+        rig.commit();
+    }
     rig.drain();
     assert_eq!(rig.seen.len(), 2 + 30, "{:?}", rig.seen);
     let numbers = positions.iter().zip(1_u32..).skip(1);
@@ -160,7 +161,7 @@ fn p4_what_could_not_be_stored_is_told_where_it_is_missing() {
 
 /// The store holds the first three of thirty messages of a channel that keeps five.
 fn lagging() -> (Rig, Vec<i64>) {
-    let mut rig = Rig::new(Options::default());
+    let mut rig = Rig::new(&Options::default());
     let mut positions: Vec<i64> = (1..=3).map(|n| rig.publish("/few/a", n)).collect();
     rig.commit();
     positions.extend((4..=30).map(|n| rig.publish("/few/a", n)));
@@ -190,7 +191,7 @@ fn p4_all_that_is_kept_has_no_hole_where_the_store_lags_behind() {
 #[test]
 #[ignore = "found by seed 176"]
 fn l5_a_connect_that_waited_for_the_disk_gives_way_to_a_newer_one() {
-    let mut rig = Rig::new(Options::default());
+    let mut rig = Rig::new(&Options::default());
     rig.handshake();
     rig.subscribe("/interval/a", None);
     let mut first = rig.connect();
@@ -212,7 +213,7 @@ fn l5_a_connect_that_waited_for_the_disk_gives_way_to_a_newer_one() {
 
 /// A session whose queue passes its bounds while `pending` is under way.
 fn overrun(pending: impl FnOnce(&mut Rig) -> Pending) -> (Rig, Pending, i64) {
-    let mut rig = Rig::new(Options {
+    let mut rig = Rig::new(&Options {
         queue: QueueLimits { messages: 3, bytes: 1 << 20 },
         queue_policy: QueuePolicy::Disconnect,
         ..Options::default()

@@ -2,8 +2,8 @@
 //! [`found`](super::found). Whoever mends one takes its test out of `ignore` and its line out of here.
 
 use super::channels::{self, Keeps};
+use super::doubts::Doubts;
 use super::flight::Facts;
-use super::ledger::Doubts;
 use super::wire::Gap;
 
 /// Up to here, messages may be missing in the middle of a channel's past, untold: they were out,

@@ -14,11 +14,13 @@
 
 #![expect(unreachable_pub, reason = "a test binary exports nothing")]
 
+mod answers;
 mod book;
 mod channels;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
+mod doubts;
 mod finish;
 mod flight;
 mod found;

@@ -35,7 +35,7 @@ impl World {
             Stage::AtBroker(standing) if unseen && standing.pending.may_haunt() => {
                 self.clients[who].ghosts.push(standing);
             }
-            Stage::Back(arrival) => self.lose(who, arrival),
+            Stage::Back(arrival) => self.lose(who, &arrival),
             _ => {}
         }
         self.clients[who].flight = Some(flight);
@@ -99,7 +99,7 @@ impl World {
                 else {
                     return Ok(());
                 };
-                self.lose(who, arrival);
+                self.lose(who, &arrival);
             }
             6..9 => {
                 self.note(|| format!("client {who}'s answer cannot be written"));
@@ -132,7 +132,7 @@ impl World {
             if let Some(serial) = arrival.serial.filter(|_| arrival.is_of(client.epoch)) {
                 client.ledger.write_failed(serial);
             }
-            self.lose(who, arrival);
+            self.lose(who, &arrival);
         }
         self.clients[who].flight = Some(flight);
     }
@@ -185,7 +185,7 @@ impl World {
                     client.subscribed = false;
                 }
                 if self.faults && self.chance.percent(10) {
-                    self.lose(who, arrival);
+                    self.lose(who, &arrival);
                 } else {
                     self.read(who, &arrival)?;
                 }

@@ -6,7 +6,7 @@ use weft_broker::core::held::Wakes;
 use weft_broker::core::publishing::Publication;
 
 use super::channels::{self, FEW, Keeps, NAMES};
-use super::flight::{Arrival, Pending, Stage};
+use super::flight::Stage;
 use super::ledger::Out;
 use super::life::Life;
 use super::world::World;
@@ -202,19 +202,5 @@ impl World {
         (self.doubts.gave_up, self.doubts.unreadable) = (false, false);
         self.disk.failed_reads.store(0, Ordering::Relaxed);
         Ok(())
-    }
-}
-
-impl Arrival {
-    /// Whether it is of the session that its client has now.
-    pub fn is_of(&self, epoch: u32) -> bool {
-        self.facts.epoch == epoch
-    }
-}
-
-impl Pending {
-    /// Whether it outlives its client's attention: timers of the others do not fire.
-    pub fn may_haunt(&self) -> bool {
-        !matches!(self, Self::Watched(_))
     }
 }

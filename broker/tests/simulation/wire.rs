@@ -24,9 +24,8 @@ impl<'a> Json<'a> {
                     }
                 }
                 b'{' | b'[' => depth += 1,
-                b'}' | b']' | b',' if depth == 0 => break,
+                b'}' | b']' | b',' | b':' if depth == 0 => break,
                 b'}' | b']' => depth -= 1,
-                b':' if depth == 0 => break,
                 _ => {}
             }
             at += 1;

@@ -15,8 +15,9 @@ use weft_persistence::Submit;
 
 use super::channels::{NAMES, PATTERNS, PerChannel};
 use super::client::{Client, Kind, Request};
+use super::doubts::Doubts;
 use super::flight::{Pending, Stage};
-use super::ledger::{Doubts, Out};
+use super::ledger::Out;
 use super::life::Life;
 use super::plan::{Plan, Temper};
 use super::seams::{Chance, SeededIds, VirtualClock};
@@ -68,6 +69,8 @@ impl World {
         let mut chance = Chance::new(seed);
         let plan = Plan::draw(&mut chance);
         let (clock, disk) = (VirtualClock::new(), Disk::new());
+        // So that something may have come a moment before the first step.
+        clock.advance(Duration::from_millis(1));
         let ids = Arc::new(SeededIds(Mutex::new(Chance::new(seed ^ 0xabcdef))));
         let life = Life::begin(1, &plan, &disk, &clock, &ids, (0, 0));
         let count = 8 + chance.below(5);
@@ -103,7 +106,7 @@ impl World {
             committed: false,
             // An audit costs more than all the rest of a step. Where a seed fails, it is run again
             // with one after each.
-            audit_every: if traced || seed % 4 == 0 { 1 } else { 4 },
+            audit_every: if traced || seed.is_multiple_of(4) { 1 } else { 4 },
             steps: 0,
             trace: traced.then(VecDeque::new),
         }
@@ -188,7 +191,7 @@ impl World {
         }
         self.tend()?;
         self.steps += 1;
-        if self.steps % self.audit_every == 0 { self.audit() } else { Ok(()) }
+        if self.steps.is_multiple_of(self.audit_every) { self.audit() } else { Ok(()) }
     }
 
     fn step_clock(&mut self) {
