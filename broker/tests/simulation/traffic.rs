@@ -157,30 +157,31 @@ impl World {
         }
     }
 
+    /// A request at the broker is answered, if it is time for that.
     pub fn tend_flight(&mut self, who: usize) -> Result<(), String> {
         let now = self.now();
         let client = &mut self.clients[who];
-        let Some(mut flight) = client.flight.take() else { return Ok(()) };
-        if let Stage::AtBroker(standing) = &mut flight.stage {
-            let facts = standing.facts;
-            let is_watched = matches!(standing.pending, Pending::Watched(_));
-            if !matches!(standing.pending, Pending::Settling(_)) {
-                client.contact = now;
-            }
-            let silent = now.saturating_sub(client.contact);
-            if let Some(answer) = standing.pending.poll() {
-                self.tally.watched += u64::from(is_watched);
-                let arrival = self.given(who, facts, answer, silent)?;
-                flight.stage = Stage::Back(Box::new(arrival));
-            } else if is_watched && client.ledger.owed && facts.heard == Some(client.ledger.heard) {
-                return Err(format!("nobody wakes client {who}"));
-            } else if is_watched && now >= flight.give_up {
-                self.note(|| format!("client {who} gives up"));
-                self.tally.given_up += 1;
-                flight.stage = Stage::Failed;
-            }
+        let Some(flight) = &mut client.flight else { return Ok(()) };
+        let Stage::AtBroker(Standing { pending, facts }) = &mut flight.stage else { return Ok(()) };
+        let facts = *facts;
+        let is_watched = matches!(pending, Pending::Watched(_));
+        if !matches!(pending, Pending::Settling(_)) {
+            client.contact = now;
         }
-        self.clients[who].flight = Some(flight);
+        let silent = now.saturating_sub(client.contact);
+        if let Some(answer) = pending.poll() {
+            self.tally.watched += u64::from(is_watched);
+            let arrival = Box::new(self.given(who, facts, answer, silent)?);
+            if let Some(flight) = &mut self.clients[who].flight {
+                flight.stage = Stage::Back(arrival);
+            }
+        } else if is_watched && client.ledger.owed && facts.heard == Some(client.ledger.heard) {
+            return Err(format!("nobody wakes client {who}"));
+        } else if is_watched && now >= flight.give_up {
+            flight.stage = Stage::Failed;
+            self.note(|| format!("client {who} gives up"));
+            self.tally.given_up += 1;
+        }
         Ok(())
     }
 

@@ -27,6 +27,10 @@ use crate::common::disk::Disk;
 /// What one request may cost beyond the bounds.
 const ONE_REQUEST: usize = 8_000;
 
+/// An audit costs more than all the rest of a step: one seed in so many has one after each step, the
+/// others one after so many. A seed that fails is run again with one after each.
+const AUDITED: u64 = 8;
+
 /// How many steps a trace goes back.
 const TRACE: usize = 60;
 
@@ -104,9 +108,7 @@ impl World {
             doubts,
             tally: Tally::default(),
             committed: false,
-            // An audit costs more than all the rest of a step. Where a seed fails, it is run again
-            // with one after each.
-            audit_every: if traced || seed.is_multiple_of(4) { 1 } else { 4 },
+            audit_every: if traced || seed.is_multiple_of(AUDITED) { 1 } else { AUDITED },
             steps: 0,
             trace: traced.then(VecDeque::new),
         }
