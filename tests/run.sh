@@ -61,9 +61,14 @@ if [ -n "$long" ]; then
   say "long: figures of publishing, keeping and replaying"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test figures -- \
     --include-ignored --nocapture --test-threads 1
+  say "long: 200 sleepers while five million messages pass"
+  WEFT_LONG=1 cargo test --release --locked -p weft-tests --test sleepers -- \
+    --ignored --nocapture
   say "long: 1,000 sessions, 20 messages a second, 60 seconds"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test fanout -- \
     --include-ignored --nocapture
+  say "long: ten thousand messages over networks that fail, five seeds"
+  (cd tests/js && WEFT_LONG=1 node --test interop/faults.test.js)
   if cargo fuzz --version >/dev/null 2>&1; then
     for target in $(cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz list); do
       say "long: fuzzing $target for a minute"

@@ -36,6 +36,16 @@ export class Peer {
     return this.call('status');
   }
 
+  // Keeps no messages from now on, only what is to be known of numbers that come in sequence.
+  count() {
+    return this.call('count');
+  }
+
+  // What came of those, once all below `count` should have; or when time is up.
+  reaches(count, ms = 15_000) {
+    return this.call('reaches', count, ms);
+  }
+
   // The status as soon as it satisfies the check.
   until(what, check, ms) {
     return eventually(

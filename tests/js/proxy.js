@@ -48,3 +48,27 @@ export async function breakingProxy(t, broker) {
   proxy.url = `http://127.0.0.1:${server.address().port}/bayeux`;
   return proxy;
 }
+
+// A proxy that does not tell the broker when a client goes: what the broker still says on that
+// connection goes nowhere, and counts as lost.
+export async function deafProxy(t, broker) {
+  const proxy = { lost: 0 };
+  const upstreams = new Set();
+  const server = createServer((client) => {
+    const upstream = connect(broker.address.split(':')[1], '127.0.0.1');
+    upstreams.add(upstream);
+    client.on('error', () => {}).on('data', (chunk) => upstream.write(chunk));
+    upstream.on('error', () => {}).on('close', () => client.destroy());
+    upstream.on('data', (chunk) => {
+      if (client.writable) client.write(chunk);
+      else proxy.lost += 1;
+    });
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.close();
+    for (const upstream of upstreams) upstream.destroy();
+  });
+  proxy.origin = `http://127.0.0.1:${server.address().port}`;
+  return proxy;
+}

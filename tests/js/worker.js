@@ -20,6 +20,10 @@ const LIBRARIES = {
     const { Connection } = require('jsforce');
     return [JsforceDriver, { Connection, ...require('jsforce/api/streaming') }];
   },
+  async silent() {
+    const { SilentDriver } = await import('./drivers/silent.js');
+    return [SilentDriver];
+  },
   async weft() {
     const { WeftDriver } = await import('./drivers/weft.js');
     return [WeftDriver, await import('../../clients/js/weft.js')];

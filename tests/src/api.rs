@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::broker::Broker;
 use crate::http::{Request, Response};
@@ -56,4 +56,20 @@ pub fn kept(broker: &Broker, channel: &str) -> Vec<Value> {
     let page = history(broker, channel, "?limit=10000");
     let messages = page["messages"].as_array().expect("messages");
     messages.iter().map(|message| message["data"].clone()).collect()
+}
+
+/// The positions of all that is kept of a channel.
+#[must_use]
+pub fn kept_positions(broker: &Broker, channel: &str) -> Vec<i64> {
+    let (mut positions, mut since) = (Vec::new(), json!(-2));
+    loop {
+        let page = history(broker, channel, &format!("?limit=10000&since={since}"));
+        let messages = page["messages"].as_array().expect("messages");
+        if messages.is_empty() {
+            return positions;
+        }
+        let position = |message: &Value| message["position"].as_i64().expect("a position");
+        positions.extend(messages.iter().map(position));
+        since = page["next"].clone();
+    }
 }

@@ -1,5 +1,7 @@
 //! A Bayeux client that keeps what one must keep, and shows everything it is told.
 
+use std::net::SocketAddr;
+
 use serde_json::{Map, Value, json};
 
 use crate::broker::Broker;
@@ -13,6 +15,8 @@ pub use crate::replies::{data, events_and_reply, ok, only, refused};
 pub struct Client<'b> {
     /// The broker it talks to.
     pub broker: &'b Broker,
+    /// Where it connects: to the broker, or to a proxy before it.
+    pub address: SocketAddr,
     /// The path it posts to.
     pub path: String,
     /// The session, once there is one.
@@ -32,6 +36,7 @@ impl<'b> Client<'b> {
     pub fn new(broker: &'b Broker) -> Self {
         Self {
             broker,
+            address: broker.listen,
             path: "/bayeux".to_owned(),
             client_id: String::new(),
             cookie: None,
@@ -117,8 +122,8 @@ impl<'b> Client<'b> {
 
     /// Sends any request on the client's connection and keeps the cookie that comes back.
     pub fn exchange(&mut self, request: &Request) -> Response {
-        let broker = self.broker;
-        let connection = self.connection.get_or_insert_with(|| broker.connect());
+        let address = self.address;
+        let connection = self.connection.get_or_insert_with(|| Connection::open(address));
         let response = connection.exchange(request);
         if response.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             self.connection = None;
@@ -207,7 +212,7 @@ impl<'b> Client<'b> {
     /// The same with other fields besides the usual ones.
     pub fn start_connect_with(&mut self, fields: Value) -> Held {
         let message = self.message("/meta/connect", fields);
-        let mut connection = self.broker.connect();
+        let mut connection = Connection::open(self.address);
         connection.start(&self.request(json!([message]).to_string()));
         Held(connection)
     }
@@ -272,7 +277,7 @@ impl<'b> Client<'b> {
     pub fn held_script(&mut self) -> Held {
         let before = self.broker.metric("weft_held_connects");
         let message = self.message("/meta/connect", json!({"connectionType": "callback-polling"}));
-        let mut connection = self.broker.connect();
+        let mut connection = Connection::open(self.address);
         connection.start(&self.script("callback", &[json!([message])]));
         self.broker.wait_metric("weft_held_connects", |held| held > before);
         Held(connection)

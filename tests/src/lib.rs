@@ -9,9 +9,12 @@
 pub mod api;
 pub mod bayeux;
 pub mod broker;
+pub mod delay;
+pub mod heard;
 pub mod held;
 pub mod http;
 pub mod jsonp;
+pub mod lines;
 pub mod process;
 pub mod replies;
 pub mod schema;

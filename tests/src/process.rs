@@ -16,6 +16,12 @@ pub fn memory(pid: u32) -> u64 {
     status(pid, "VmRSS") * 1_024
 }
 
+/// The most memory it ever had in use, in bytes.
+#[must_use]
+pub fn peak_memory(pid: u32) -> u64 {
+    status(pid, "VmHWM") * 1_024
+}
+
 /// How many threads it has.
 #[must_use]
 pub fn threads(pid: u32) -> u64 {

@@ -6,8 +6,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "what is measured is time")]
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,6 +14,7 @@ use weft_tests::api::{history, publish_durably};
 use weft_tests::bayeux::{Client, events_and_reply, ok};
 use weft_tests::broker::Broker;
 use weft_tests::http::{Connection, Request};
+use weft_tests::lines;
 use weft_tests::process::{memory, processor_time};
 
 /// Runs publishers for a while; how many publications a second were accepted, and what each cost the
@@ -68,28 +67,12 @@ fn publications_a_second_and_what_each_costs() {
 
 /// Streams messages as lines, `channels` in turn; each is answered.
 fn stream(broker: &Broker, messages: u64, channels: u64, data: &str) {
-    let mut socket = TcpStream::connect(broker.listen).expect("a connection");
-    let reader = BufReader::new(socket.try_clone().expect("a socket"));
-    let head = "POST /publish HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\
-                Content-Type: application/x-ndjson\r\nConnection: close\r\n\r\n";
-    socket.write_all(head.as_bytes()).expect("it takes bytes");
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let mut chunk = String::new();
-            for n in 0..messages {
-                let channel = n % channels;
-                chunk.push_str(&format!("{{\"channel\":\"/fig/{channel}\",\"data\":{data}}}\n"));
-                if chunk.len() > 64 << 10 || n + 1 == messages {
-                    write!(socket, "{:x}\r\n{chunk}\r\n", chunk.len()).expect("it takes bytes");
-                    chunk.clear();
-                }
-            }
-            socket.write_all(b"0\r\n\r\n").expect("it takes bytes");
-        });
-        let answers = reader.lines().map_while(Result::ok);
-        let accepted = answers.filter(|line| line.contains("\"position\"")).count();
-        assert_eq!(accepted as u64, messages);
+    let line = |n| format!("{{\"channel\":\"/fig/{}\",\"data\":{data}}}", n % channels);
+    let mut accepted = 0;
+    lines::publish(broker, (0..messages).map(line), |answer| {
+        accepted += u64::from(answer.contains("\"position\""));
     });
+    assert_eq!(accepted, messages);
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn what_is_banned_is_not_written() {
 }
 
 /// Files that may sleep, and why.
-const SLEEPERS: [(&str, &str); 13] = [
+const SLEEPERS: [(&str, &str); 15] = [
     ("broker/src/storage.rs", "the ceiling is raised every two seconds"),
     ("broker/src/store_tool/place.rs", "the database closes its files when it pleases"),
     ("tests/tests/store.rs", "a kill at a random moment"),
@@ -190,7 +190,9 @@ const SLEEPERS: [(&str, &str); 13] = [
     ("broker/src/http/listener.rs", "no descriptor is left to accept with"),
     ("broker/src/http/connection.rs", "deadlines"),
     ("clients/src/driver.rs", "the advised interval"),
+    ("tests/src/delay.rs", "a long wire"),
     ("tests/src/wait.rs", "the one way to wait"),
+    ("tests/tests/latency.rs", "publications at random moments"),
     ("tests/tests/browsers.rs", "a tab that stays away for a time"),
     ("tests/tests/sessions.rs", "a client that is silent for a time"),
     ("tests/tests/fanout.rs", "the deadline of a whole run"),

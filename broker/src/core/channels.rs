@@ -183,7 +183,10 @@ impl Channels {
                     past.used = past.used.max(reading.last);
                     slice.floor = slice.floor.max(past.floor());
                     slice.lost_up_to = slice.lost_up_to.max(past.floor());
+                    // The store may lag behind the rule: what is no longer kept is not handed out.
                     slice.retired = past.retired();
+                    slice.frames.retain(|frame| frame.position() > slice.retired);
+                    at = at.max(slice.retired);
                     if let Some(full) = unchecked.take() {
                         // The store may have been ahead of what is out.
                         let out = past.kept_after();

@@ -1,16 +1,20 @@
 // Drives npm's cometd as an application would, under the interface that all
 // drivers here share. Runs in node and in the browser.
-export class CometdDriver {
-  received = []; // [channel, data], in the order of arrival
+import { Driver } from './driver.js';
+
+export class CometdDriver extends Driver {
   handshakes = 0;
   subscribed = 0; // subscriptions the server has agreed to, in all sessions
   #cometd;
   #subscriptions = new Map();
   #handshakeReply;
 
-  constructor(library, url, { transport, extensions = [] } = {}) {
+  // `configuration` is cometd's own, over what suits most tests.
+  constructor(library, url, { transport, extensions = [], configuration = {} } = {}) {
+    super();
     this.#cometd = new library.CometD();
-    this.#cometd.configure({ url, logLevel: 'error', backoffIncrement: 200, maxBackoff: 1000 });
+    const quick = { logLevel: 'error', backoffIncrement: 200, maxBackoff: 1000 };
+    this.#cometd.configure({ ...quick, ...configuration, url });
     for (const type of this.#cometd.getTransportTypes()) {
       if (transport && type !== transport) this.#cometd.unregisterTransport(type);
     }

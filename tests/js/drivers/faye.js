@@ -1,9 +1,10 @@
 // Drives npm's faye as an application would, under the interface that all
 // drivers here share. Runs in node and in the browser.
+import { Driver } from './driver.js';
+
 const ALL = ['websocket', 'eventsource', 'long-polling', 'cross-origin-long-polling', 'callback-polling'];
 
-export class FayeDriver {
-  received = [];
+export class FayeDriver extends Driver {
   handshakes = 0;
   subscribed = 0;
   #client;
@@ -14,8 +15,9 @@ export class FayeDriver {
 
   // faye's long-polling cannot post to another origin; there it starts with
   // callback-polling and goes on with cross-origin-long-polling.
-  constructor(Faye, url, { transport, crossOrigin = false } = {}) {
-    this.#client = new Faye.Client(url, { retry: 0.5 });
+  constructor(Faye, url, { transport, crossOrigin = false, retry = 0.5 } = {}) {
+    super();
+    this.#client = new Faye.Client(url, { retry });
     const wanted =
       transport === 'long-polling' && crossOrigin
         ? ['cross-origin-long-polling', 'callback-polling']

@@ -1,0 +1,139 @@
+//! How long a message takes over long-polling when the way is long: three transits at most, since
+//! what just misses a reply waits for that reply to arrive, for the next request, and goes with its
+//! reply (checklist R21).
+
+use std::net::SocketAddr;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use weft_tests::api::publish;
+use weft_tests::bayeux::{Client, data, ok};
+use weft_tests::broker::Broker;
+use weft_tests::delay::wire;
+use weft_tests::http::{Connection, Request};
+use weft_tests::process::raise_file_limit;
+use weft_tests::wait::now;
+
+/// So long that what a busy machine adds is little beside it.
+const TRANSIT: Duration = Duration::from_millis(200);
+/// What a busy machine may add to the worst case; to need another request takes two transits more.
+const SLACK: Duration = Duration::from_millis(300);
+const CHANNELS: u32 = 20;
+const CLIENTS: u32 = 200;
+const MESSAGES: u32 = 1_000;
+/// One of a client's messages in 360 ms on average: some find it waiting, some just miss a reply.
+const PAUSE: Duration = Duration::from_millis(18);
+
+/// Numbers that a seed decides.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u32) -> u32 {
+        let Self(state) = self;
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+        u32::try_from(*state >> 32).unwrap_or_default() % bound
+    }
+}
+
+/// Publishes straight to the broker; each message is the time of its departure.
+fn publish_at_random(broker: &Broker, start: Instant) {
+    let mut chance = Chance(21);
+    let mut channels: Vec<u32> = (0..MESSAGES).map(|n| n % CHANNELS).collect();
+    for n in (1..MESSAGES).rev() {
+        channels.swap(n as usize, chance.below(n + 1) as usize);
+    }
+    let (mut connection, mut due) = (Connection::open(broker.listen), now());
+    for channel in channels {
+        due += PAUSE * chance.below(2_001) / 1_000;
+        std::thread::sleep(due.saturating_duration_since(now()));
+        let microseconds = start.elapsed().as_micros().to_string();
+        let path = format!("/publish/latency/{channel}");
+        assert_eq!(connection.exchange(&Request::post(&path, microseconds)).status, 200);
+    }
+}
+
+/// A client at the other end of the wire that has subscribed.
+fn client(broker: &Broker, far: SocketAddr, channel: u32) -> Client<'_> {
+    let mut client = Client::new(broker);
+    client.address = far;
+    ok(&client.handshake());
+    client.connect();
+    ok(&client.subscribe(format!("/latency/{channel}")));
+    client
+}
+
+/// Polls until every message of the channel is there; how long each took.
+fn read(mut client: Client<'_>, start: Instant) -> Vec<Duration> {
+    let mut took = Vec::new();
+    while took.len() < (MESSAGES / CHANNELS) as usize {
+        let departures = data(client.connect());
+        let arrival = start.elapsed();
+        let departure = |value: &Value| Duration::from_micros(value.as_u64().expect("a time"));
+        took.extend(departures.iter().map(|value| arrival - departure(value)));
+    }
+    took
+}
+
+#[test]
+fn r21_a_message_takes_three_transits_at_most() {
+    raise_file_limit();
+    let broker = Broker::start();
+    let far = wire(broker.listen, TRANSIT);
+    let start = now();
+    let ready = Barrier::new(CLIENTS as usize + 1);
+    let mut took: Vec<Duration> = std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..CLIENTS)
+            .map(|n| {
+                let (broker, ready) = (&broker, &ready);
+                scope.spawn(move || {
+                    let client = client(broker, far, n % CHANNELS);
+                    ready.wait();
+                    read(client, start)
+                })
+            })
+            .collect();
+        ready.wait();
+        broker.wait_held(CLIENTS as usize);
+        publish_at_random(&broker, start);
+        readers.into_iter().flat_map(|reader| reader.join().expect("a reader")).collect()
+    });
+    took.sort_unstable();
+    let transits = |time: Duration| time.as_secs_f64() / TRANSIT.as_secs_f64();
+    let mean = transits(took.iter().sum::<Duration>()) / took.len() as f64;
+    let [p50, p99, max] = [50, 99, 100].map(|percent| took[(took.len() - 1) * percent / 100]);
+    println!(
+        "{} deliveries, in transits of {TRANSIT:?}: mean {mean:.2}, median {:.2}, 99 % {:.2}, worst {:.2}",
+        took.len(),
+        transits(p50),
+        transits(p99),
+        transits(max)
+    );
+    assert_eq!(took.len(), (MESSAGES / CHANNELS * CLIENTS) as usize);
+    assert!(took[0] >= TRANSIT, "the wire is shorter than it should be: {:?}", took[0]);
+    assert!(max <= 3 * TRANSIT + SLACK, "{max:?}");
+    // Two is the mean of a client that never waits.
+    assert!(mean < 2.25, "{mean}");
+    let hard = took.iter().filter(|time| **time > 2 * TRANSIT + TRANSIT / 2).count();
+    assert!(hard > took.len() / 50, "the worst case was hardly met: {hard} of {}", took.len());
+}
+
+#[test]
+fn r21_what_just_misses_a_reply_takes_three_transits() {
+    let broker = Broker::start();
+    let mut client = client(&broker, wire(broker.listen, TRANSIT), 0);
+    let mut held = client.held_connect();
+    publish(&broker, "/latency/0", 1);
+    broker.wait_held(0);
+    let begun = now();
+    publish(&broker, "/latency/0", 2);
+    assert_eq!(data(held.answer()), [json!(1)]);
+    assert_eq!(data(client.connect()), [json!(2)]);
+    let took = begun.elapsed();
+    println!(
+        "what just misses a reply: {:.2} transits",
+        took.as_secs_f64() / TRANSIT.as_secs_f64()
+    );
+    assert!(took <= 3 * TRANSIT + SLACK, "{took:?}");
+    assert!(took > 2 * TRANSIT, "{took:?}");
+}
