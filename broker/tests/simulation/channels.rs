@@ -34,7 +34,7 @@ pub const PATTERNS: [&[&str]; 8] = [
 /// One number for each channel, or the like.
 pub type PerChannel<T> = [T; NAMES.len()];
 
-pub const FEW: usize = 5;
+const FEW: u64 = 5;
 
 pub fn index(name: &str) -> Option<usize> {
     NAMES.iter().position(|known| *known == name)
@@ -70,7 +70,7 @@ pub fn rules() -> Rules {
         ("/sync/**", plain(Durability::Sync)),
         ("/memory/**", plain(Durability::Memory)),
         ("/none/**", Rule { keep: keeping(0), ..interval }),
-        ("/few/**", Rule { keep: keeping(FEW as u64), ..interval }),
+        ("/few/**", Rule { keep: keeping(FEW), ..interval }),
         ("/lazy/**", Rule { lazy: Some(Duration::from_secs(2)), ..interval }),
         ("/off/**", Rule { replay: false, ..interval }),
         ("/own/**", Rule { broadcast_to_publisher: false, ..interval }),

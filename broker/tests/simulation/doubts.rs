@@ -1,7 +1,6 @@
 //! Why a gap may be told although nothing is missing: as narrow as it can be said.
 
 use super::channels::{self, Keeps, PerChannel};
-use super::known;
 use super::wire::Gap;
 
 /// What may make the broker tell of a gap although nothing is missing.
@@ -16,8 +15,6 @@ pub struct Doubts {
     pub forgets: bool,
     /// It had to let go of what was not stored, since the store could not write.
     pub gave_up: bool,
-    /// Up to here, a channel that keeps only the newest has let go, though the store may lag behind.
-    pub retired: PerChannel<i64>,
     /// Reads have failed in this life.
     pub unreadable: bool,
     /// What a backlog keeps is not lost at a queue's bounds.
@@ -40,11 +37,7 @@ pub fn explains(gap: &Gap, doubts: &Doubts, on_subscribe: bool) -> bool {
     let doubted = gap.from < doubts.doubt;
     match channels::keeps(channel) {
         Keeps::Safely => doubts.unreadable || gap.to <= doubts.unstored_anywhere(),
-        Keeps::Soon => lost || (doubted && gap.to == doubts.doubt),
-        Keeps::Few => {
-            lost || (doubted && gap.to == doubts.doubt)
-                || gap.to <= known::retired_and_stored(doubts, channel)
-        }
+        Keeps::Soon | Keeps::Few => lost || (doubted && gap.to == doubts.doubt),
         // Only memory knew, and it began anew.
         Keeps::InMemory => doubts.forgets || gap.to == doubts.started,
         // What cannot be read is as good as not there.

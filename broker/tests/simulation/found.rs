@@ -170,7 +170,6 @@ fn lagging() -> (Rig, Vec<i64>) {
 }
 
 #[test]
-#[ignore = "found by seed 5"]
 fn p4_what_was_told_to_be_gone_does_not_come_from_a_store_that_lags_behind() {
     let (mut rig, positions) = lagging();
     rig.subscribe("/few/a", Some(positions[0]));
@@ -180,7 +179,6 @@ fn p4_what_was_told_to_be_gone_does_not_come_from_a_store_that_lags_behind() {
 }
 
 #[test]
-#[ignore = "found by seed 192"]
 fn p4_all_that_is_kept_has_no_hole_where_the_store_lags_behind() {
     let (mut rig, _) = lagging();
     rig.subscribe("/few/a", Some(-2));

@@ -12,12 +12,6 @@ pub fn unstored_holes(doubts: &Doubts, channel: usize) -> i64 {
     doubts.unstored[channel]
 }
 
-/// Up to here, a channel that keeps only its newest has let go; but a store that lags behind still
-/// gives the older part of it, which was told to be gone, or not the part behind it.
-pub fn retired_and_stored(doubts: &Doubts, channel: usize) -> i64 {
-    doubts.retired[channel]
-}
-
 /// A connect that shares its request with a publication that awaits the disk takes events when that
 /// is settled, also if a newer connect has come meanwhile.
 pub fn settles_late(facts: Facts) -> bool {

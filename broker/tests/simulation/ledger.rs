@@ -115,10 +115,7 @@ impl Ledger {
                     book.unsure = match keeps {
                         _ if !sure => i64::MAX,
                         Keeps::Safely => 0,
-                        _ => doubts
-                            .doubt
-                            .max(doubts.unstored[channel])
-                            .max(known::retired_and_stored(doubts, channel)),
+                        _ => doubts.doubt.max(doubts.unstored[channel]),
                     };
                     let last = log[channel].last().filter(|out| out.life == doubts.life && sure);
                     book.kept = last.map(|_| book.len() - 1);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use weft_broker::core::held::Wakes;
 use weft_broker::core::publishing::Publication;
 
-use super::channels::{self, FEW, Keeps, NAMES};
+use super::channels::{self, NAMES};
 use super::flight::Stage;
 use super::ledger::Out;
 use super::life::Life;
@@ -82,11 +82,7 @@ impl World {
         let out = Out { number, position, life: self.life.number };
         let last = self.log[channel].last();
         assert!(last.is_none_or(|last| last.position < position), "{out:?} after {last:?}");
-        let log = &mut self.log[channel];
-        log.push(out);
-        if channels::keeps(channel) == Keeps::Few && log.len() > FEW {
-            self.doubts.retired[channel] = log[log.len() - FEW - 1].position;
-        }
+        self.log[channel].push(out);
         for (who, client) in self.clients.iter_mut().enumerate() {
             if client.life != self.life.number || client.gone {
                 continue;
