@@ -1,10 +1,12 @@
 //! Answers: what the broker says by them, and what clients make of them.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use weft_broker::exchange::Answer;
 
 use super::book::Count;
+use super::doubts::Doubts;
 use super::flight::{Arrival, Facts};
 use super::known;
 use super::wire::{Connected, Reply};
@@ -45,8 +47,10 @@ impl World {
             return if reply.unknown { Ok(arrival) } else { Err(known()) };
         }
         if reply.subscribed {
-            let (wants, starts) = (client.wants, client.starts());
-            client.ledger.join(wants, |channel| starts[channel], &self.log, &self.doubts);
+            let (asked, starts) = (client.asked(), client.starts());
+            let readable = !self.disk.unreadable.load(Ordering::Relaxed);
+            let doubts = Doubts { unreadable: !readable, ..self.doubts };
+            client.ledger.join(asked, |channel| starts[channel], &self.log, &doubts);
             self.tally.replays += u64::from(client.kind.replay);
         }
         if reply.disconnected {

@@ -56,6 +56,12 @@ pub fn matches(pattern: &str, channel: usize) -> bool {
     }
 }
 
+/// Whether two of the patterns mean one channel.
+pub fn overlap(patterns: &[&str]) -> bool {
+    (0..NAMES.len())
+        .any(|channel| patterns.iter().filter(|pattern| matches(pattern, channel)).count() > 1)
+}
+
 fn plain(durability: Durability) -> Rule {
     Rule { keep: Retention::ALL, durability, ..Rule::default() }
 }

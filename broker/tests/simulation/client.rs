@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weft_broker::core::id::BrowserId;
 
-use super::channels::{NAMES, PerChannel};
+use super::channels::{self, NAMES, PerChannel};
 use super::flight::{Flight, Standing};
 use super::ledger::{Ledger, Start};
 use super::seams::Chance;
@@ -96,6 +96,8 @@ pub struct Client {
     pub kind: Kind,
     pub browser: Option<BrowserId>,
     pub wants: &'static [&'static str],
+    /// How many of these it asks for at first; the rest comes later, perhaps.
+    pub asks: usize,
     pub session: Option<String>,
     /// Which of its sessions that is, and in which life of the broker it was made.
     pub epoch: u32,
@@ -125,6 +127,7 @@ impl Client {
             kind,
             browser,
             wants,
+            asks: wants.len(),
             session: None,
             epoch: 0,
             life: 0,
@@ -173,16 +176,21 @@ impl Client {
         Request { epoch: 0, ..self.request(text) }
     }
 
+    /// What its next subscribe names.
+    pub fn asked(&self) -> &'static [&'static str] {
+        &self.wants[..self.asks]
+    }
+
     pub fn subscribe(&mut self) -> Request {
         let mut more = String::from(r#","subscription":["#);
-        for (at, pattern) in self.wants.iter().enumerate() {
+        for (at, pattern) in self.asked().iter().enumerate() {
             let _ = write!(more, r#"{}"{pattern}""#, if at > 0 { "," } else { "" });
         }
         more.push(']');
         if self.kind.replay {
             more.push_str(r#","ext":{"replay":{"#);
             let kept = if self.kind.greedy { -2 } else { -1 };
-            let wild = self.wants.iter().filter(|pattern| pattern.ends_with('*'));
+            let wild = self.asked().iter().filter(|pattern| pattern.ends_with('*'));
             let known = NAMES
                 .iter()
                 .zip(self.positions)
@@ -216,15 +224,16 @@ impl Client {
         let id = again.unwrap_or_else(|| self.id());
         self.last_connect = Some(id);
         let hurried = self.kind.manner == Manner::CometdLike && (first || self.failed);
-        let own = !hurried && chance.percent(5);
+        let own = !hurried && chance.percent(8);
         let timeout_ms = if hurried { Some(0) } else { own.then(|| chance.below(20_000) as u64) };
+        let interval_ms = if own && chance.percent(50) { chance.below(6_000) } else { 0 };
         let (ack, is_honest) = self.acknowledgement(chance);
         let session = self.session.as_deref().unwrap_or_default();
         let mut text = format!(
             r#"{{"channel":"/meta/connect","connectionType":"long-polling","id":"{id}","clientId":"{session}""#
         );
         if let Some(timeout) = timeout_ms {
-            let _ = write!(text, r#","advice":{{"timeout":{timeout}}}"#);
+            let _ = write!(text, r#","advice":{{"timeout":{timeout},"interval":{interval_ms}}}"#);
         }
         if let Some(ack) = ack {
             let _ = write!(text, r#","ext":{{"ack":{ack}}}"#);
@@ -292,6 +301,9 @@ impl Client {
         self.epoch += 1;
         self.gone = false;
         self.subscribed = false;
+        let all = channels::overlap(self.wants);
+        let some = 1 + self.epoch as usize % self.wants.len();
+        self.asks = if all { self.wants.len() } else { some };
         self.failed = false;
         self.last_connect = None;
         self.last_ack = 0;

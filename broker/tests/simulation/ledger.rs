@@ -103,6 +103,13 @@ impl Ledger {
                     let newer = log[channel].partition_point(|out| out.position <= after);
                     for out in &log[channel][newer..] {
                         book.push(out.number, out.position, false);
+                        // It is surely kept, so there is something to answer with.
+                        let kept = match keeps {
+                            Keeps::Safely | Keeps::Soon => !doubts.gave_up,
+                            Keeps::InMemory => !doubts.forgets,
+                            Keeps::Few | Keeps::Hidden | Keeps::Nothing => false,
+                        };
+                        self.owed |= kept && out.life == doubts.life && !doubts.unreadable;
                     }
                 }
                 Start::All if !matches!(keeps, Keeps::Hidden | Keeps::Nothing) => {
@@ -266,15 +273,6 @@ impl Ledger {
             let too_much = || format!("a connect that is not the newest gets {reply:?}");
             return if empty { Ok(0) } else { Err(too_much()) };
         }
-        if facts.heard != Some(self.heard) && !self.ack {
-            // Known: it takes what came after a reply that is not proven.
-            for sent in std::mem::take(&mut self.sent) {
-                if !sent.read {
-                    self.excuse(&sent);
-                }
-                self.sent.push_back(sent);
-            }
-        }
         self.latest = self.latest.max(now);
         self.owed = false;
         let wanted = self.ack.then_some(self.acks + 1);
@@ -310,6 +308,15 @@ impl Ledger {
         if carries || self.ack {
             let (serial, ack, gaps) = (self.serial, reply.ack, reply.gaps.clone());
             self.sent.push_back(Sent { serial, ack, entries, gaps, read: false });
+        }
+        if facts.heard != Some(self.heard) && !self.ack {
+            // Known: it takes events, and what takes the place of a reply that is not proven.
+            for sent in std::mem::take(&mut self.sent) {
+                if !sent.read {
+                    self.excuse(&sent);
+                }
+                self.sent.push_back(sent);
+            }
         }
         Ok(self.serial)
     }

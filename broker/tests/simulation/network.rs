@@ -148,11 +148,18 @@ impl World {
             let request = self.clients[who].publish(channel, number);
             return self.send_aside(who, request);
         }
+        if client.asks < client.wants.len() {
+            self.clients[who].asks = client.wants.len();
+            self.tally.asked_more += 1;
+            let request = self.clients[who].subscribe();
+            return self.send_aside(who, request);
+        }
         // Whoever holds positions would read again what is on its way.
         if client.kind.replay {
             return self.stir(who);
         }
-        let pattern = client.wants[self.chance.below(client.wants.len())];
+        let asked = client.asked();
+        let pattern = asked[self.chance.below(asked.len())];
         let request = self.clients[who].unsubscribe(Some(pattern));
         self.tally.unsubscribed += 1;
         self.send_aside(who, request)

@@ -48,6 +48,7 @@ tally! {
     fights: "Connects refused since too many came.",
     sessions: "Sessions.",
     replays: "Subscriptions that began in the past.",
+    asked_more: "Subscriptions to more, beside the connects.",
     unsubscribed: "Subscriptions that were given up.",
     strangers: "Requests of sessions that were no more.",
     demotions: "Connects of tabs that must not hold.",
