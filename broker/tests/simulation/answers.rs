@@ -12,6 +12,10 @@ use super::known;
 use super::wire::{Connected, Reply};
 use super::world::World;
 
+/// What may stand in an answer besides events, in bytes, and with each of them.
+const BESIDES_EVENTS: usize = 1_200;
+const POSITION: usize = 50;
+
 impl World {
     /// The broker has answered: what does that say of the session?
     pub fn given(
@@ -24,6 +28,7 @@ impl World {
         let name = |what| format!("client {who}: {what}");
         let reply = Reply::read(&answer.text).map_err(name)?;
         self.note(|| format!("client {who} is to get {}", answer.text));
+        self.check_size(&reply, answer.text.len()).map_err(name)?;
         self.note_doubts();
         let now = self.now();
         let mut arrival = Arrival {
@@ -66,6 +71,17 @@ impl World {
             client.gone |= self.plan.ends_overrun && known::told_too_early(facts, &reply.gaps);
         }
         Ok(arrival)
+    }
+
+    /// A reply stays within its bounds, but for one message, which always fits.
+    fn check_size(&self, reply: &Reply, bytes: usize) -> Result<(), String> {
+        let (events, response) = (reply.events.len(), self.plan.options.response());
+        let rest = BESIDES_EVENTS + events * POSITION;
+        let too_long = bytes.saturating_sub(rest) > response.bytes;
+        if events > 1 && (events > response.messages || too_long) {
+            return Err(format!("{events} events, {bytes} bytes in all: {reply:?}"));
+        }
+        Ok(())
     }
 
     /// A session is unknown only if it was silent for long, ended, or passed its bounds.

@@ -45,6 +45,10 @@ use world::World;
 
 const SEEDS: u64 = 2_000;
 const STEPS: u64 = 500;
+/// In a build without optimisation, an audit costs as much as several steps. So one seed in so many has
+/// one after each step, the others one after so many steps; a seed that fails is run again with one
+/// after each. `WEFT_SIM_AUDIT=1` audits all after each step.
+const AUDITED: u64 = 8;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -63,8 +67,10 @@ fn run(world: &mut World, steps: u64) -> Result<Tally, String> {
 
 /// One seed; if it fails, once more with a trace.
 fn try_seed(seed: u64, steps: u64) -> Result<Tally, String> {
-    run(&mut World::new(seed, false), steps).map_err(|first| {
-        let mut world = World::new(seed, true);
+    let audited = number("WEFT_SIM_AUDIT", AUDITED);
+    let audit_every = if seed.is_multiple_of(audited) { 1 } else { audited };
+    run(&mut World::new(seed, audit_every, false), steps).map_err(|first| {
+        let mut world = World::new(seed, 1, true);
         let again = run(&mut world, steps);
         let trace = world.trace();
         format!("seed {seed} ({first}); once more, audited after each step: {again:?}\n{trace}alone: WEFT_SIM_SEED={seed}")
@@ -115,7 +121,7 @@ fn a_seed_replays_exactly() {
     let _entered = runtime.enter();
     for seed in [3, 77, 1_234] {
         let trace = || {
-            let mut world = World::new(seed, true);
+            let mut world = World::new(seed, 1, true);
             world.run(300).expect("a clean run");
             world.trace()
         };

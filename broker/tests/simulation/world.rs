@@ -27,10 +27,6 @@ use crate::common::disk::Disk;
 /// What one request may cost beyond the bounds.
 const ONE_REQUEST: usize = 8_000;
 
-/// An audit costs more than all the rest of a step: one seed in so many has one after each step, the
-/// others one after so many. A seed that fails is run again with one after each.
-const AUDITED: u64 = 8;
-
 /// How many steps a trace goes back.
 const TRACE: usize = 60;
 
@@ -69,7 +65,8 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, traced: bool) -> Self {
+    /// A world that is audited after each so many steps.
+    pub fn new(seed: u64, audit_every: u64, traced: bool) -> Self {
         let mut chance = Chance::new(seed);
         let plan = Plan::draw(&mut chance);
         let (clock, disk) = (VirtualClock::new(), Disk::new());
@@ -108,7 +105,7 @@ impl World {
             doubts,
             tally: Tally::default(),
             committed: false,
-            audit_every: if traced || seed.is_multiple_of(AUDITED) { 1 } else { AUDITED },
+            audit_every,
             steps: 0,
             trace: traced.then(VecDeque::new),
         }
