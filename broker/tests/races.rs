@@ -72,8 +72,8 @@ fn l11_f5_publishers_in_many_threads_are_seen_by_all_in_one_order() {
         let mut frames = Vec::new();
         for n in 1..=4 * EACH {
             let id = n.to_string();
-            broker.receive_connect(session, &connect(&id)).expect("it lives");
-            let more = broker.answer_connect(session, Some(&id), false).batch.frames;
+            let received = broker.receive_connect(session, &connect(&id)).expect("it lives");
+            let more = broker.answer_connect(session, received, Some(&id), false).batch.frames;
             if more.is_empty() {
                 break;
             }
@@ -88,8 +88,8 @@ fn l11_f5_publishers_in_many_threads_are_seen_by_all_in_one_order() {
 fn l12_a_connect_that_is_dropped_while_events_wait_takes_none() {
     let broker = broker();
     let session = session(&broker, &["/a"]);
-    broker.receive_connect(&session, &connect("1")).expect("it lives");
-    broker.answer_connect(&session, Some("1"), false);
+    let received = broker.receive_connect(&session, &connect("1")).expect("it lives");
+    broker.answer_connect(&session, received, Some("1"), false);
     for id in ["2", "3"] {
         broker.receive_connect(&session, &connect(id)).expect("it lives");
         let held = broker.hold_connect(&session, &connect(id));

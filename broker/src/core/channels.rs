@@ -255,7 +255,9 @@ impl Channels {
         let keep = self.rules.of(channel).keep;
         let read = blocking(|| {
             store.backlog.trim(channel.as_str(), &keep, reading.now_us)?;
-            let records = store.backlog.read_after(channel.as_str(), *at, page)?;
+            // Where some could not be written, older ones may still stand below the floor.
+            let after = store.backlog.floor(channel.as_str())?.max(*at);
+            let records = store.backlog.read_after(channel.as_str(), after, page)?;
             Ok::<_, BacklogError>((records, store.backlog.floor(channel.as_str())?))
         });
         let Ok((records, floor)) = read else {

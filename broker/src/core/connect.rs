@@ -16,8 +16,8 @@ use super::session::{AdviceDebt, End, Session, SessionHandle};
 /// How a connect was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// It is the session's newest: to be held or answered.
-    Newest,
+    /// It is the session's newest, the so-manieth: to be held or answered.
+    Newest(u64),
     /// It arrived before the session's last reply went out, or before its newest connect: it settles
     /// nothing, replaces nothing and gets no events.
     Stale,
@@ -71,12 +71,12 @@ impl Broker {
             older.release(why);
         }
         self.touch(session, &mut state);
-        let behind = state.is_behind();
+        let (behind, number) = (state.is_behind(), state.connects);
         drop(state);
         if behind {
             self.catch_up(session);
         }
-        Ok(Received::Newest)
+        Ok(Received::Newest(number))
     }
 
     /// Holds a connect that was received and stands alone in its request. The first of a session,
@@ -166,17 +166,29 @@ impl Broker {
         }
     }
 
-    /// Answers a received connect at once.
+    /// Answers a received connect at once. What shares its request may have waited for the disk: if
+    /// a newer one has come meanwhile, it gives way to that.
     pub fn answer_connect(
         &self,
         session: &Arc<SessionHandle>,
+        received: Received,
         id: Option<&str>,
         asked_advice: bool,
     ) -> Connected {
+        let number = match received {
+            Received::Newest(number) => number,
+            Received::Stale => return self.answer_superseded(session, asked_advice),
+            Received::Overrun => return self.expel(session),
+        };
         let mut state = session.state.lock();
         match state.ended {
             Some(End::Disconnected) => self.farewell(),
             Some(End::Expired | End::Overrun) => self.unknown(),
+            None if state.overrun => {
+                drop(state);
+                self.expel(session)
+            }
+            None if state.connects != number => self.give_way(session, &mut state, asked_advice),
             None => self.answer(session, &mut state, id, asked_advice),
         }
     }

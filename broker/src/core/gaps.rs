@@ -131,6 +131,11 @@ impl Doubts {
     }
 }
 
+/// Messages of any channel may be missing.
+pub(crate) fn everywhere(from: i64, to: i64) -> Gap {
+    Gap { channel: Arc::from(EVERYWHERE), from, to }
+}
+
 /// The gap that one frame leaves.
 pub(crate) fn gap_of(frame: &Frame) -> Gap {
     let channel = Arc::from(frame.channel());

@@ -8,10 +8,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use weft_protocol::{ChannelLimits, ChannelName, Error, Gap};
+use weft_protocol::{ChannelLimits, ChannelName, Error};
 
 use super::behind::{Behind, CHANNELS_MAX};
 use super::broker::Broker;
+use super::gaps::everywhere;
 use super::held::Release;
 use super::options::{Bounds, QueueLimits};
 use super::queue::Queue;
@@ -92,8 +93,7 @@ impl Broker {
         let Some(behind) = state.behind.take_if(costs) else { return };
         state.queue.fix();
         if let Some(from) = behind.first() {
-            let to = self.positions.last();
-            state.queue.note_gap(Gap { channel: Arc::from("/**"), from, to });
+            state.queue.note_gap(everywhere(from, self.positions.last()));
         }
     }
 
@@ -169,7 +169,7 @@ impl Broker {
         let behind = state.behind.take().and_then(|behind| behind.first());
         let from = state.queue.after().into_iter().chain(behind).min().unwrap_or(0);
         state.queue = Queue::default();
-        state.queue.note_gap(Gap { channel: Arc::from("/**"), from, to: self.positions.last() });
+        state.queue.note_gap(everywhere(from, self.positions.last()));
         state.overrun = true;
         if let Some(hold) = &state.hold {
             hold.release(Release::Overrun);

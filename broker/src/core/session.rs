@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::behind::{Behind, CHANNELS_MAX};
 use super::frame::Frame;
+use super::gaps::everywhere;
 use super::held::{Hold, Release};
 use super::id::{BrowserId, SessionId};
 use super::options::{Bounds, ResponseLimits};
@@ -125,6 +126,8 @@ pub struct Session {
     /// The latest moment at which a connect arrived or was answered: whatever arrived before that is
     /// out of date, and says nothing about receipt.
     latest: Instant,
+    /// How many connects it has sent, late ones apart.
+    pub(crate) connects: u64,
     /// How many subscriptions it has: for gauges, which must not wait for those.
     pub(crate) subscriptions: usize,
     /// What it reads from the past, if anything.
@@ -161,6 +164,7 @@ impl Session {
             advice: AdviceDebt::None,
             reply_no: 0,
             latest: now,
+            connects: 0,
             subscriptions: 0,
             behind: None,
             with_replay: false,
@@ -206,6 +210,7 @@ impl Session {
     /// (decisions section 4)? Returns how many events must go again.
     pub(crate) fn receive_connect(&mut self, connect: &ConnectRequest<'_>) -> usize {
         self.latest = connect.arrived;
+        self.connects += 1;
         self.acknowledge(connect);
         let lost = self.proof.judge(connect) == Verdict::Lost;
         let resent = if lost {
@@ -283,6 +288,10 @@ impl Session {
         bounds: Bounds,
         lazy_until: Option<Instant>,
     ) -> Enqueued {
+        if self.overrun {
+            // It may have had its number before those that were given up.
+            self.queue.note_gap(everywhere(frame.position() - 1, frame.position()));
+        }
         if self.ended.is_some() || self.overrun {
             return Enqueued::default();
         }

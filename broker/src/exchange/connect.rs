@@ -79,7 +79,7 @@ impl HeldConnect {
                 arrived: pending.arrived,
                 id: pending.id.map(ToOwned::to_owned),
                 channel: pending.channel.map(ToOwned::to_owned),
-                outcome: Ok(Received::Newest),
+                outcome: pending.outcome.clone(),
                 advice: pending.advice,
                 ack: pending.ack,
                 timesync: pending.timesync,
@@ -120,7 +120,7 @@ impl HeldConnect {
         }
         let connect = self.pending.request(true);
         match self.broker.receive_connect(&self.session, &connect) {
-            Ok(Received::Newest) => {
+            Ok(Received::Newest(_)) => {
                 self.held = Some(self.broker.hold_connect(&self.session, &connect));
                 None
             }

@@ -127,7 +127,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             arrived: self.caller.arrived,
             id: message.id,
             channel: message.channel,
-            outcome: Ok(Received::Newest),
+            outcome: Ok(Received::Newest(0)),
             advice,
             ack: message.ext.and_then(acknowledged),
             timesync: asked_timesync(message, broker),
@@ -307,11 +307,10 @@ impl<'x, 'm> Turn<'x, 'm> {
         let broker = self.broker;
         let asked = pending.advice.is_some();
         match (&pending.outcome, &self.speaker) {
-            (Ok(Received::Newest), Ok(session)) => {
-                broker.answer_connect(session, pending.id.map(RawValue::get), asked)
+            (Ok(received), Ok(session)) => {
+                let id = pending.id.map(RawValue::get);
+                broker.answer_connect(session, *received, id, asked)
             }
-            (Ok(Received::Overrun), Ok(session)) => broker.expel(session),
-            (Ok(Received::Stale), Ok(session)) => broker.answer_superseded(session, asked),
             // The request itself disconnected.
             (Ok(_), Err(_)) => broker.farewell(),
             (Err(error), _) => broker.refuse_connect(error.clone(), self.shunned),

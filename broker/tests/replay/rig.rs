@@ -177,8 +177,8 @@ impl Client {
             advice: None,
             ack: None,
         };
-        broker.receive_connect(&self.session, &connect).expect("it lives");
-        let batch = broker.answer_connect(&self.session, Some(&id), false).batch;
+        let received = broker.receive_connect(&self.session, &connect).expect("it lives");
+        let batch = broker.answer_connect(&self.session, received, Some(&id), false).batch;
         for frame in &batch.frames {
             self.seen.entry(frame.channel().to_owned()).or_default().push(frame.position());
         }

@@ -166,8 +166,8 @@ fn lazy_messages_wait_for_their_time() {
         advice: None,
         ack: None,
     };
-    broker.receive_connect(&client.session, &connect("1")).expect("it lives");
-    broker.answer_connect(&client.session, Some("1"), false);
+    let received = broker.receive_connect(&client.session, &connect("1")).expect("it lives");
+    broker.answer_connect(&client.session, received, Some("1"), false);
     broker.receive_connect(&client.session, &connect("2")).expect("it lives");
     let mut held = broker.hold_connect(&client.session, &connect("2"));
     assert!(held.poll(clock.now()).is_none());
