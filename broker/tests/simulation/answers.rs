@@ -8,13 +8,13 @@ use weft_broker::exchange::Answer;
 use super::book::Count;
 use super::doubts::Doubts;
 use super::flight::{Arrival, Facts};
-use super::known;
 use super::wire::{Connected, Reply};
 use super::world::World;
 
-/// What may stand in an answer besides events, in bytes, and with each of them.
-const BESIDES_EVENTS: usize = 1_200;
+/// What may stand in an answer besides events, in bytes, what with each of them, and what a gap takes.
+const BESIDES_EVENTS: usize = 600;
 const POSITION: usize = 50;
+const GAP: usize = 100;
 
 impl World {
     /// The broker has answered: what does that say of the session?
@@ -68,7 +68,6 @@ impl World {
             let id = facts.connect.unwrap_or_default();
             let serial = client.ledger.give(reply, facts, id, now).map_err(name)?;
             arrival.serial = Some(serial);
-            client.gone |= self.plan.ends_overrun && known::told_too_early(facts, &reply.gaps);
         }
         Ok(arrival)
     }
@@ -76,7 +75,7 @@ impl World {
     /// A reply stays within its bounds, but for one message, which always fits.
     fn check_size(&self, reply: &Reply, bytes: usize) -> Result<(), String> {
         let (events, response) = (reply.events.len(), self.plan.options.response());
-        let rest = BESIDES_EVENTS + events * POSITION;
+        let rest = BESIDES_EVENTS + events * POSITION + reply.gaps.len() * GAP;
         let too_long = bytes.saturating_sub(rest) > response.bytes;
         if events > 1 && (events > response.messages || too_long) {
             return Err(format!("{events} events, {bytes} bytes in all: {reply:?}"));
@@ -106,8 +105,7 @@ impl World {
             for gap in &reply.gaps {
                 client.ledger.read_gap(gap, &self.doubts, false)?;
             }
-            let mut missing = client.ledger.missing();
-            missing.retain(|missing| !known::out_after_the_end(missing, &reply.gaps));
+            let missing = client.ledger.missing();
             let told = format!("client {who} is thrown out and not told of {missing:?}: {reply:?}");
             return if missing.is_empty() { Ok(()) } else { Err(told) };
         }

@@ -110,11 +110,10 @@ impl Book {
     ///
     /// # Errors
     /// What is missing.
-    pub fn check_order(&mut self, unstored: i64) -> Result<(), String> {
+    pub fn check_order(&mut self) -> Result<(), String> {
         let Some(highest) = self.highest else { return Ok(()) };
         while let Some(entry) = self.entries.get(self.open).filter(|_| self.open <= highest) {
-            let known = entry.position <= unstored;
-            if !entry.got && !entry.excused && !entry.optional && !known {
+            if !entry.got && !entry.excused && !entry.optional {
                 let newest = self.entries[highest].number;
                 return Err(format!("{newest} came without {}, untold", entry.number));
             }

@@ -50,8 +50,6 @@ pub struct Facts {
     pub life: u32,
     /// Which connect of its session it is, in the order of their coming, unless it came too late.
     pub heard: Option<u64>,
-    /// It waits for the disk.
-    pub settling: bool,
     /// The id of its connect, if it has one.
     pub connect: Option<u64>,
 }

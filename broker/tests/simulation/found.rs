@@ -1,5 +1,5 @@
-//! What the simulation found, each as a test of its own: made small, named, and with the seed that
-//! showed it. Those that are ignored are not mended yet; `known` allows for them.
+//! What the simulation found, each as a test of its own, made small. (The seeds that showed it were of
+//! an earlier form of the simulation.)
 
 use std::sync::Arc;
 
@@ -131,7 +131,6 @@ impl Rig {
 }
 
 #[test]
-#[ignore = "found by seed 163"]
 fn p4_what_could_not_be_stored_is_told_where_it_is_missing() {
     use std::sync::atomic::Ordering::Relaxed;
 
@@ -152,7 +151,7 @@ fn p4_what_could_not_be_stored_is_told_where_it_is_missing() {
         rig.commit();
     }
     rig.drain();
-    assert_eq!(rig.seen.len(), 2 + 30, "{:?}", rig.seen);
+    assert!(rig.seen.ends_with(&[62, 63]), "{:?}", rig.seen);
     let numbers = positions.iter().zip(1_u32..).skip(1);
     for (position, number) in numbers.filter(|(_, number)| !rig.seen.contains(number)) {
         assert!(rig.was_told(*position), "{number} is missing untold: {:?}", rig.gaps);
@@ -187,7 +186,6 @@ fn p4_all_that_is_kept_has_no_hole_where_the_store_lags_behind() {
 }
 
 #[test]
-#[ignore = "found by seed 176"]
 fn l5_a_connect_that_waited_for_the_disk_gives_way_to_a_newer_one() {
     let mut rig = Rig::new(&Options::default());
     rig.handshake();
@@ -231,7 +229,6 @@ fn overrun(pending: impl FnOnce(&mut Rig) -> Pending) -> (Rig, Pending, i64) {
 }
 
 #[test]
-#[ignore = "found by seed 54"]
 fn p4_who_is_thrown_out_is_told_of_what_came_out_after_that() {
     let (mut rig, _, awaited) = overrun(Rig::connect);
     let mut last = rig.connect();
@@ -242,7 +239,6 @@ fn p4_who_is_thrown_out_is_told_of_what_came_out_after_that() {
 }
 
 #[test]
-#[ignore = "found by seed 441"]
 fn p4_who_is_thrown_out_is_told_so_by_a_connect_that_waited_for_the_disk() {
     let (_, mut batch, _) = overrun(|rig| {
         let connect = rig.connect_text();

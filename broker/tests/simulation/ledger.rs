@@ -11,7 +11,6 @@ use super::channels::{self, Keeps, NAMES, PerChannel};
 use super::client::Connect;
 use super::doubts::{self, Doubts};
 use super::flight::Facts;
-use super::known;
 use super::wire::{Gap, Reply};
 
 /// A message that is out.
@@ -268,7 +267,7 @@ impl Ledger {
         id: u64,
         now: Duration,
     ) -> Result<u64, String> {
-        if facts.heard != Some(self.heard) && !known::settles_late(facts) {
+        if facts.heard != Some(self.heard) {
             let empty = reply.events.is_empty() && reply.gaps.is_empty() && reply.ack.is_none();
             let too_much = || format!("a connect that is not the newest gets {reply:?}");
             return if empty { Ok(0) } else { Err(too_much()) };
@@ -309,15 +308,6 @@ impl Ledger {
             let (serial, ack, gaps) = (self.serial, reply.ack, reply.gaps.clone());
             self.sent.push_back(Sent { serial, ack, entries, gaps, read: false });
         }
-        if facts.heard != Some(self.heard) && !self.ack {
-            // Known: it takes events, and what takes the place of a reply that is not proven.
-            for sent in std::mem::take(&mut self.sent) {
-                if !sent.read {
-                    self.excuse(&sent);
-                }
-                self.sent.push_back(sent);
-            }
-        }
         Ok(self.serial)
     }
 
@@ -343,8 +333,7 @@ impl Ledger {
             self.read_gap(gap, doubts, false)?;
         }
         for event in &reply.events {
-            let checked =
-                self.books[event.channel].check_order(known::unstored_holes(doubts, event.channel));
+            let checked = self.books[event.channel].check_order();
             checked.map_err(|what| told(event.channel, &what))?;
         }
         if let Some(sent) = self.sent.iter_mut().find(|sent| sent.serial == serial) {

@@ -125,7 +125,6 @@ impl World {
             epoch: request.epoch,
             life: self.life.number,
             heard: None,
-            settling: false,
             connect: request.connect.map(|connect| connect.id),
         };
         if let Some(connect) = request.connect.filter(|_| is_current) {
@@ -138,10 +137,7 @@ impl World {
             }
         }
         let mut pending = match exchanged {
-            None => {
-                facts.settling = true;
-                Pending::Settling(turn)
-            }
+            None => Pending::Settling(turn),
             Some(exchanged) => match exchanged.map_err(|error| error.to_string())? {
                 Exchanged::Answer(answer) => {
                     let arrival = self.given(who, facts, answer, silent)?;
