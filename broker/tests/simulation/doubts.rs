@@ -33,7 +33,7 @@ impl Doubts {
 /// Whether a gap may be told although nothing of it is missing.
 pub fn explains(gap: &Gap, doubts: &Doubts, on_subscribe: bool) -> bool {
     let Some(channel) = channels::index(&gap.channel) else { return false };
-    let lost = doubts.unreadable || doubts.gave_up || gap.from < doubts.unstored_anywhere();
+    let lost = doubts.unreadable || doubts.gave_up || gap.to <= doubts.unstored_anywhere();
     let doubted = gap.from < doubts.doubt;
     match channels::keeps(channel) {
         Keeps::Safely => doubts.unreadable || gap.to <= doubts.unstored_anywhere(),
