@@ -33,15 +33,16 @@ impl Doubts {
 /// Whether a gap may be told although nothing of it is missing.
 pub fn explains(gap: &Gap, doubts: &Doubts, on_subscribe: bool) -> bool {
     let Some(channel) = channels::index(&gap.channel) else { return false };
-    let lost = doubts.unreadable || doubts.gave_up || gap.to <= doubts.unstored_anywhere();
+    let unstored = doubts.unstored_anywhere();
+    let lost = doubts.unreadable || doubts.gave_up || gap.to <= unstored;
     let doubted = gap.from < doubts.doubt;
     match channels::keeps(channel) {
-        Keeps::Safely => doubts.unreadable || gap.to <= doubts.unstored_anywhere(),
+        Keeps::Safely => doubts.unreadable || gap.to <= unstored,
         Keeps::Soon | Keeps::Few => lost || (doubted && gap.to == doubts.doubt),
         // Only memory knew, and it began anew.
         Keeps::InMemory => doubts.forgets || gap.to == doubts.started,
         // What cannot be read is as good as not there.
-        Keeps::Hidden => lost || (on_subscribe && doubted),
+        Keeps::Hidden => lost || (on_subscribe && (doubted || gap.from < unstored)),
         Keeps::Nothing => on_subscribe,
     }
 }
