@@ -17,6 +17,8 @@ pub struct Doubts {
     pub gave_up: bool,
     /// Reads have failed in this life.
     pub unreadable: bool,
+    /// Memory for what waits is so short that all must make room.
+    pub poor: bool,
     /// What a backlog keeps is not lost at a queue's bounds.
     pub spills: bool,
     /// Up to here, messages were out and could not be stored, by channel.
@@ -32,7 +34,8 @@ impl Doubts {
 
 /// Whether a gap may be told although nothing of it is missing.
 pub fn explains(gap: &Gap, doubts: &Doubts, on_subscribe: bool) -> bool {
-    let Some(channel) = channels::index(&gap.channel) else { return false };
+    // Where memory is short, what is yet to be read is given up unread.
+    let Some(channel) = channels::index(&gap.channel) else { return doubts.poor };
     let unstored = doubts.unstored_anywhere();
     let lost = doubts.unreadable || doubts.gave_up || gap.to <= unstored;
     let doubted = gap.from < doubts.doubt;

@@ -56,15 +56,15 @@ impl Rig {
 
     /// A request of this session; `clientId` and brackets are added.
     fn ask(&self, messages: &[&str]) -> Pending {
+        self.ask_by(ConnectionType::LongPolling, messages)
+    }
+
+    fn ask_by(&self, transport: ConnectionType, messages: &[&str]) -> Pending {
         let id = &self.client_id;
         let messages: Vec<String> =
             messages.iter().map(|text| format!(r#"{{{text},"clientId":"{id}"}}"#)).collect();
         let text = format!("[{}]", messages.join(","));
-        let caller = Caller {
-            browser: None,
-            transport: ConnectionType::LongPolling,
-            arrived: self.clock.now(),
-        };
+        let caller = Caller { browser: None, transport, arrived: self.clock.now() };
         let exchange = Arc::clone(&self.life.exchange);
         Pending::Settling(Watched::new(async move {
             let body = Body::post(text.as_bytes())?;
@@ -249,4 +249,28 @@ fn p4_who_is_thrown_out_is_told_so_by_a_connect_that_waited_for_the_disk() {
     let reply = Rig::answer(&mut batch);
     assert_eq!(reply.connected, Some(Connected::Unknown), "{reply:?}");
     assert!(!reply.gaps.is_empty());
+}
+
+#[test]
+#[ignore = "found by seed 7664"]
+fn l5_a_connect_that_was_let_go_gives_way_to_a_newer_one_before_it_is_answered() {
+    let mut rig = Rig::new(&Options::default());
+    rig.handshake();
+    rig.subscribe("/interval/a", None);
+    let mut first = rig.connect();
+    rig.read(&mut first);
+    let mut older = rig.connect();
+    assert!(older.poll().is_none(), "it is held");
+    // A browser runs injected scripts in order, so the older one is let go; nobody has come to answer
+    // it yet when a newer one is there.
+    let other = r#""channel":"/meta/unsubscribe","subscription":"/none""#;
+    rig.ask_by(ConnectionType::CallbackPolling, &[other]).poll().expect("an answer");
+    let mut newer = rig.connect();
+    assert!(newer.poll().is_none(), "it is held");
+    rig.publish("/interval/a", 1);
+    let older = Rig::answer(&mut older);
+    assert_eq!(older.connected, Some(Connected::Well));
+    assert!(older.events.is_empty(), "{older:?}");
+    rig.read(&mut newer);
+    assert_eq!(rig.seen, [1]);
 }

@@ -24,6 +24,7 @@ mod doubts;
 mod finish;
 mod flight;
 mod found;
+mod known;
 mod ledger;
 mod life;
 mod network;

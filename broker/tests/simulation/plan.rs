@@ -16,6 +16,8 @@ pub struct Plan {
     pub forgets: bool,
     /// Sessions may end since their queues pass their bounds.
     pub ends_overrun: bool,
+    /// Memory for what waits is so short that all must make room.
+    pub poor: bool,
     /// What a backlog keeps is never lost at a bound.
     pub spills: bool,
     pub temper: Temper,
@@ -86,7 +88,7 @@ impl Plan {
         let ends_overrun = queue_policy == QueuePolicy::Disconnect
             || (queue_policy == QueuePolicy::Spill && unkept_policy == UnkeptPolicy::Disconnect);
         let spills = queue_policy == QueuePolicy::Spill && !poor;
-        Self { options, forgets, ends_overrun, spills, temper: Temper::draw(chance) }
+        Self { options, forgets, ends_overrun, poor, spills, temper: Temper::draw(chance) }
     }
 
     /// How long a session may be silent.

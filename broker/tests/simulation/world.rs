@@ -86,6 +86,7 @@ impl World {
             life: 1,
             started: life.started,
             forgets: plan.forgets,
+            poor: plan.poor,
             spills: plan.spills,
             ..Doubts::default()
         };
@@ -188,8 +189,12 @@ impl World {
                 self.tick(who)?;
             }
         }
-        self.tend()?;
         self.steps += 1;
+        // Who waits is not always run before the next request is.
+        if self.chance.percent(12) {
+            return Ok(());
+        }
+        self.tend()?;
         if self.steps.is_multiple_of(self.audit_every) { self.audit() } else { Ok(()) }
     }
 
