@@ -160,6 +160,8 @@ impl Ledger {
 
     /// A connect has reached the broker. Says whether it is the newest.
     pub fn heard(&mut self, connect: &Connect, arrived: Duration) -> bool {
+        // A number is true at any time, whatever overtook the connect on its way.
+        self.acknowledge(connect);
         if arrived < self.latest {
             return false;
         }
@@ -170,7 +172,7 @@ impl Ledger {
             self.recent.pop_front();
         }
         if self.ack {
-            self.acknowledge(connect);
+            self.send_again(connect);
         } else {
             let signals = connect.alone && connect.wants_answer_now() && self.polled;
             let repeats = self.answered_id == Some(connect.id) && self.ids_differ;
@@ -193,7 +195,8 @@ impl Ledger {
     }
 
     fn acknowledge(&mut self, connect: &Connect) {
-        if let Some(number) = connect.ack.filter(|number| (1..=self.acks).contains(number)) {
+        let sent = |number: &u64| self.ack && (1..=self.acks).contains(number);
+        if let Some(number) = connect.ack.filter(sent) {
             while self.sent.front().is_some_and(|sent| sent.ack <= Some(number)) {
                 let Some(sent) = self.sent.pop_front() else { return };
                 // A client that acknowledges what it has not read has itself to blame.
@@ -202,6 +205,10 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// What is not acknowledged goes again.
+    fn send_again(&mut self, connect: &Connect) {
         self.resent += u64::from(self.sent.iter().any(|sent| !sent.entries.is_empty()));
         // What the client had not read when it sent this goes again, as far as the broker knows. A
         // client that says what it has seen gets nothing twice all the same.
