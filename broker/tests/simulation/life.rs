@@ -24,6 +24,8 @@ pub struct Life {
     pub stats: Stats,
     /// The position at which it began.
     pub started: i64,
+    /// The most that its channels' pasts have cost.
+    pub most_past: usize,
     /// Up to here, an unclean stop may have lost what did not await the disk.
     pub doubt: i64,
 }
@@ -53,7 +55,16 @@ impl Life {
         let ids = Arc::<SeededIds>::clone(ids);
         let exchange = Exchange::new(Arc::clone(&broker), ids, DecodeLimits::default(), offered);
         let started = broker.last_position();
-        Self { number, broker, exchange: Arc::new(exchange), hand, stats, started, doubt }
+        Self {
+            number,
+            broker,
+            exchange: Arc::new(exchange),
+            hand,
+            stats,
+            started,
+            most_past: 0,
+            doubt,
+        }
     }
 
     /// Where the next life begins.
