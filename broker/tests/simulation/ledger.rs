@@ -154,7 +154,10 @@ impl Ledger {
     pub fn published(&mut self, channel: usize, out: Out) {
         if self.books[channel].wanted {
             self.books[channel].push(out.number, out.position, false);
-            self.owed |= !channels::is_lazy(channel);
+            // Of what may be gone by now only a gap is left, which waits for company as messages do.
+            let kept = matches!(channels::keeps(channel), Keeps::Safely | Keeps::Soon);
+            let patient = (0..NAMES.len()).any(|n| channels::is_lazy(n) && self.books[n].wanted);
+            self.owed |= !channels::is_lazy(channel) && (kept || !patient);
         }
     }
 
