@@ -35,7 +35,10 @@ impl Doubts {
 /// Whether a gap may be told although nothing of it is missing.
 pub fn explains(gap: &Gap, doubts: &Doubts, on_subscribe: bool) -> bool {
     // Where memory is short, what is yet to be read is given up unread.
-    let Some(channel) = channels::index(&gap.channel) else { return doubts.poor };
+    if doubts.poor {
+        return true;
+    }
+    let Some(channel) = channels::index(&gap.channel) else { return false };
     let unstored = doubts.unstored_anywhere();
     let lost = doubts.unreadable || doubts.gave_up || gap.to <= unstored;
     let doubted = gap.from < doubts.doubt;
