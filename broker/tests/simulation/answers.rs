@@ -90,7 +90,7 @@ impl World {
         arrival: &Arrival,
         silent: Duration,
     ) -> Result<(), String> {
-        let (now, alive) = (self.now(), self.plan.alive());
+        let alive = self.plan.alive();
         let client = &mut self.clients[who];
         let reply = &arrival.reply;
         if client.gone {
@@ -115,7 +115,7 @@ impl World {
         }
         if silent >= alive {
             client.gone = true;
-        } else if client.ledger.fought(now) {
+        } else if client.ledger.fought() {
             self.tally.fights += 1;
         } else {
             return Err(format!("client {who} is a stranger after {silent:?}"));

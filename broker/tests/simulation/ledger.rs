@@ -263,8 +263,9 @@ impl Ledger {
     }
 
     /// Whether a connect may have been refused since too many came.
-    pub fn fought(&self, now: Duration) -> bool {
-        self.recent.len() > FIGHT && self.recent[0] + FIGHT_WINDOW >= now
+    pub fn fought(&self) -> bool {
+        let last = self.recent.back().copied().unwrap_or_default();
+        self.recent.len() > FIGHT && self.recent[0] + FIGHT_WINDOW >= last
     }
 
     /// The broker has answered the connect that was heard as this one. Returns what names the reply.
