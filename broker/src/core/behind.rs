@@ -62,6 +62,8 @@ pub(crate) struct Behind {
     cursors: BTreeMap<Arc<str>, Cursor>,
     /// The channel that was read last: the next one follows it, so that none waits for ever.
     read: Option<Arc<str>>,
+    /// Nothing was read the last time, since what waited took all the room.
+    starved: bool,
     opening: Option<Opening>,
     /// Positions of messages that the session published meanwhile and is not to get. No two messages
     /// of one process have the same.
@@ -75,7 +77,9 @@ const CURSOR_COST: usize = 96;
 /// Most channels that one session reads from the past at once.
 pub(crate) const CHANNELS_MAX: usize = 10_000;
 /// Most messages of its own that a session is spared while it reads the past.
-const OWN_MAX: usize = 1_000;
+const OWN_MAX: usize = 10_000;
+/// What remembering one costs.
+const OWN_COST: usize = 24;
 
 impl Behind {
     /// Nothing to read yet. What is to come is booked to this account.
@@ -138,8 +142,8 @@ impl Behind {
     /// if no cursor will.
     pub(crate) fn spare(&mut self, frame: &Frame, rule: &Rule) -> bool {
         let comes = self.holds_back(frame, rule);
-        if comes && self.own.len() < OWN_MAX {
-            self.own.insert(frame.position());
+        if comes && self.own.len() < OWN_MAX && self.own.insert(frame.position()) {
+            self.book(OWN_COST, 0);
         }
         comes
     }
@@ -176,6 +180,14 @@ impl Behind {
         self.read = Some(Arc::clone(channel));
     }
 
+    /// Notes whether there is room to read anything. Where there was none twice in a row, it is to
+    /// make some: what is kept must not wait for ever behind what is not.
+    pub(crate) fn starves(&mut self, room: bool) -> bool {
+        let again = !room && self.starved;
+        self.starved = !room && !again;
+        again
+    }
+
     /// The cursor of a channel, if nobody has moved it since it was read.
     pub(crate) fn unmoved(&mut self, channel: &str, read: Cursor) -> Option<&mut Cursor> {
         self.cursors.get_mut(channel).filter(|cursor| **cursor == read)
@@ -188,10 +200,19 @@ impl Behind {
         }
     }
 
-    /// Forgets the channels that nobody wants any more.
-    pub(crate) fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
-        self.cursors.retain(|channel, _| wanted(channel));
-        self.booked.set(self.cursors.keys().map(|channel| CURSOR_COST + channel.len()).sum());
+    /// Forgets the channels that nobody wants any more. Returns where each of them had come to.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<(Arc<str>, i64)> {
+        let mut unread = Vec::new();
+        self.cursors.retain(|channel, cursor| {
+            let wanted = wanted(channel);
+            if !wanted {
+                unread.push((Arc::clone(channel), cursor.after.max(cursor.told)));
+            }
+            wanted
+        });
+        let cursors: usize = self.cursors.keys().map(|channel| CURSOR_COST + channel.len()).sum();
+        self.booked.set(cursors + self.own.len() * OWN_COST);
+        unread
     }
 
     /// Whether anything is left to be read.
@@ -235,7 +256,7 @@ mod tests {
     fn opening(patterns: &[(&str, Option<Cursor>)], known: &[&str]) -> Opening {
         Opening {
             patterns: patterns.iter().map(|&(text, cursor)| (text.into(), cursor)).collect(),
-            retained: Cursor { after: 6, told: i64::MAX },
+            retained: Cursor { after: 6, told: 6 },
             known: known.iter().map(|&name| name.into()).collect(),
         }
     }

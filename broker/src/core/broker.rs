@@ -305,13 +305,18 @@ impl Broker {
         // What comes while nothing of a channel is wanted is not to be read by going back.
         state.queue.fix();
         let Some(behind) = &mut state.behind else { return };
-        behind.retain(|name| {
+        let unread = behind.retain(|name| {
             let mut wanted = false;
             if let Ok(channel) = ChannelName::parse(name, &ANY) {
                 channel.patterns(|pattern| wanted |= own.patterns.contains(pattern));
             }
             wanted
         });
+        let to = self.positions.last();
+        for (channel, from) in unread.into_iter().filter(|(_, from)| *from < to) {
+            state.queue.note_gap(Gap { channel, from, to });
+        }
+        let Some(behind) = &mut state.behind else { return };
         if behind.is_done() {
             state.caught_up();
         }

@@ -182,7 +182,6 @@ impl Channels {
                     self.change(past, |past| past.retire(reading.now_us));
                     past.used = past.used.max(reading.last);
                     slice.floor = slice.floor.max(past.floor());
-                    slice.lost_up_to = slice.lost_up_to.max(past.floor());
                     // The store may lag behind the rule: what is no longer kept is not handed out.
                     slice.retired = past.retired();
                     slice.frames.retain(|frame| frame.position() > slice.retired);
@@ -263,14 +262,16 @@ impl Channels {
         let Ok((records, floor)) = read else {
             // What cannot be read may be missing.
             slice.failed = true;
-            slice.lost_up_to = known_after.unwrap_or(reading.last);
-            slice.floor = slice.floor.max(slice.lost_up_to);
+            slice.floor = slice.floor.max(known_after.unwrap_or(reading.last));
             return false;
         };
         slice.floor = slice.floor.max(floor);
+        // Between two looks at it, the store may have lost what stood behind what was read: what is
+        // told to be missing is not handed out.
+        slice.frames.retain(|frame| frame.position() > floor);
         let full = records.len() >= page.records
             || records.iter().map(|record| record.value.len()).sum::<usize>() >= page.bytes;
-        for record in records {
+        for record in records.into_iter().filter(|record| record.position > floor) {
             // Newer ones are memory's to hand out, once they are out.
             if known_after.is_some_and(|known_after| record.position > known_after) {
                 return false;
@@ -300,6 +301,16 @@ impl Channels {
             store.backlog.floor(name)
         })?;
         Ok(stored.max(known.unwrap_or(0)).max(self.doubt_of(rule)))
+    }
+
+    /// The position above which all that is out can be read, as things stand.
+    pub(crate) fn kept_above(&self, channel: ChannelName<'_>) -> Result<i64, BacklogError> {
+        let name = channel.as_str();
+        let known = self.lock(self.stripe_of(name)).pasts.get(name).map(Past::floor);
+        let Some(store) = self.stored(self.rules.of(channel)) else {
+            return Ok(known.unwrap_or_else(|| self.forgotten.load(Ordering::Acquire)));
+        };
+        Ok(known.unwrap_or(0).max(blocking(|| store.backlog.floor(name))?))
     }
 
     /// The floor of all channels that nobody knows anything about.

@@ -61,6 +61,12 @@ pub struct QueueLimits {
 }
 
 impl QueueLimits {
+    /// What live messages may take of the queue of a session that reads the past.
+    #[must_use]
+    pub fn halved(self) -> Self {
+        Self { messages: self.messages.div_ceil(2), bytes: self.bytes / 2 }
+    }
+
     /// What a queue may come to while somebody is about to make room.
     #[must_use]
     pub fn doubled(self) -> Self {

@@ -42,8 +42,6 @@ pub(crate) struct Slice {
     pub(crate) end: bool,
     /// Positions up to here may be missing from the piece.
     pub(crate) floor: i64,
-    /// The part of it that memory knows: not all of what is missing need stand before the first.
-    pub(crate) lost_up_to: i64,
     /// Positions up to here are no longer kept, though the store may lag behind and hold some.
     pub(crate) retired: i64,
     /// Whether the store could not be read.

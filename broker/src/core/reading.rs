@@ -11,7 +11,7 @@ use weft_protocol::{ChannelLimits, ChannelName, Gap};
 use super::behind::Cursor;
 use super::broker::Broker;
 use super::channels::Reading;
-use super::frame::Frame;
+use super::options::ResponseLimits;
 use super::past::{Page, Slice};
 use super::session::{Session, SessionHandle};
 
@@ -23,8 +23,9 @@ const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::M
 impl Broker {
     /// Reads on from the past what a session has yet to read, as much as one response takes.
     pub(crate) fn catch_up(&self, session: &SessionHandle) {
+        let Some((mut room, but)) = self.room_to_read(&mut session.state.lock()) else { return };
         loop {
-            let next = self.next_page(&session.state.lock());
+            let next = next_page(&session.state.lock(), room, self.options.queue.messages);
             let Some((name, cursor, page)) = next else { return };
             let Ok(channel) = ChannelName::parse(&name, &ANY) else { return };
             let reading = Reading {
@@ -34,7 +35,10 @@ impl Broker {
                 last: self.positions.last(),
             };
             let more = self.channels.read(channel, reading, |slice| {
-                self.take_in(&mut session.state.lock(), &name, cursor, &slice)
+                room.messages = room.messages.saturating_sub(slice.frames.len());
+                let bytes = slice.frames.iter().map(|frame| frame.text().len()).sum();
+                room.bytes = room.bytes.saturating_sub(bytes);
+                self.take_in(&mut session.state.lock(), &name, cursor, &slice, but)
             });
             if !more {
                 return;
@@ -42,25 +46,36 @@ impl Broker {
         }
     }
 
-    /// What a session reads next, and how much of it.
-    fn next_page(&self, state: &Session) -> Option<(Arc<str>, Cursor, Page)> {
-        let (name, cursor) = state.behind.as_ref()?.next()?;
+    /// How much a session may read now: what the next response takes besides what waits already. If
+    /// nothing, and that not for the first time, half of a response; so much of what waits then goes
+    /// before it.
+    fn room_to_read(&self, state: &mut Session) -> Option<(Page, Option<usize>)> {
+        let behind = state.behind.as_mut()?;
         // When memory is short, a session reads on more slowly, so that publishers are not refused for
         // its sake.
         let share = self.fair_share().map_or(usize::MAX, |share| share / 4);
-        let response = self.options.response();
-        let (messages, waiting) = state.queue.waiting();
-        let bytes = share.min(response.bytes).saturating_sub(waiting);
-        let room = self.options.queue.messages.max(1).saturating_sub(state.queue.len());
-        let room = room.min(response.messages.max(1).saturating_sub(messages)).min(PAGE_MESSAGES);
-        if (bytes == 0 && waiting > 0) || room == 0 {
-            return None;
+        let ResponseLimits { messages, bytes } = self.options.response();
+        let (messages, bytes) = (messages.max(1), bytes.min(share));
+        let (waiting, waiting_bytes) = state.queue.waiting();
+        let room = waiting < messages && (waiting_bytes < bytes || waiting == 0);
+        if behind.starves(room) {
+            let half = Page { messages: messages.div_ceil(2), bytes: bytes / 2 };
+            return Some((half, Some(messages / 2)));
         }
-        Some((name, cursor, Page { messages: room, bytes }))
+        let (messages, bytes) =
+            (messages - waiting.min(messages), bytes.saturating_sub(waiting_bytes));
+        room.then_some((Page { messages, bytes }, None))
     }
 
     /// Queues what was read. Whether there may be room for more.
-    fn take_in(&self, state: &mut Session, name: &Arc<str>, cursor: Cursor, slice: &Slice) -> bool {
+    fn take_in(
+        &self,
+        state: &mut Session,
+        name: &Arc<str>,
+        cursor: Cursor,
+        slice: &Slice,
+        but: Option<usize>,
+    ) -> bool {
         let Some(behind) = state.behind.as_mut().filter(|_| state.ended.is_none()) else {
             return false;
         };
@@ -69,15 +84,9 @@ impl Broker {
         let from = place.after.max(place.told);
         if slice.floor > from {
             place.told = slice.floor;
-            // What the store has trimmed stood before what was read; what memory had to give up may
-            // have stood behind it.
-            let first = slice.frames.first().map_or(i64::MAX, Frame::position);
-            let trimmed_to = slice.floor.min(first - 1);
-            let to = if slice.lost_up_to > from { slice.floor } else { trimmed_to };
-            if to > from {
-                state.queue.note_gap(Gap { channel: Arc::clone(name), from, to });
-            }
+            state.queue.note_gap(Gap { channel: Arc::clone(name), from, to: slice.floor });
         }
+        let before = state.queue.len();
         let mut read = 0;
         for frame in &slice.frames {
             if !spared.contains(&frame.position()) {
@@ -88,6 +97,9 @@ impl Broker {
             }
             place.after = frame.position();
             read += 1;
+        }
+        if let Some(but) = but {
+            state.queue.bring_forward(state.queue.len() - before, but);
         }
         let all = read == slice.frames.len();
         self.stats.replayed.inc_by(read as u64);
@@ -100,4 +112,14 @@ impl Broker {
         }
         all
     }
+}
+
+/// What a session reads next, and how much of it; one message is always read where there is room for
+/// any.
+fn next_page(state: &Session, room: Page, queue_max: usize) -> Option<(Arc<str>, Cursor, Page)> {
+    let (name, cursor) = state.behind.as_ref()?.next()?;
+    let free = queue_max.max(1).saturating_sub(state.queue.len());
+    let messages = room.messages.min(free).min(PAGE_MESSAGES);
+    let nothing = messages == 0 || (room.bytes == 0 && !state.queue.is_empty());
+    (!nothing).then_some((name, cursor, Page { messages, ..room }))
 }

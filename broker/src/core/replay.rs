@@ -97,7 +97,8 @@ impl Broker {
             && rule.retain_last
             && let Some(head) = self.channels.head(channel)?
         {
-            beginning.push(channel, Cursor { after: head - 1, told: i64::MAX });
+            // Whatever came before that, nobody asked for.
+            beginning.push(channel, Cursor { after: head - 1, told: head });
         }
         Ok(())
     }
@@ -216,7 +217,7 @@ impl Broker {
                 patterns.push((Arc::clone(text), cursor));
             }
         }
-        let retained = Cursor { after: last, told: i64::MAX };
+        let retained = Cursor { after: last, told: last };
         let known = || beginning.names.clone();
         (!patterns.is_empty()).then(|| Opening { patterns, retained, known: known() })
     }

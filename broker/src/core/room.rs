@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use weft_protocol::{ChannelLimits, ChannelName, Error};
 
@@ -19,6 +20,12 @@ use super::queue::Queue;
 use super::session::{Session, SessionHandle};
 
 const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
+
+/// How long a publisher goes on making room for others.
+const MOMENT: Duration = Duration::from_millis(2);
+
+/// Where channels' floors were found in one pass: they only rise, and what is lost meanwhile is told.
+type Floors = HashMap<Arc<str>, Option<i64>>;
 
 impl Broker {
     /// The bounds that hold for a queue now. When memory is short, each session keeps what fits its
@@ -63,8 +70,9 @@ impl Broker {
             return;
         }
         let limits = QueueLimits { bytes: share, ..self.options.queue };
+        let mut floors = Floors::default();
         self.registry.for_each(|session| {
-            self.spill(session, limits);
+            self.spill(session, limits, &mut floors);
             let mut state = session.state.lock();
             self.drop_from(&mut state, |queue| queue.drop_to(limits));
             self.give_up_past(&mut state, share);
@@ -99,16 +107,24 @@ impl Broker {
 
     /// Brings the queues back within their bounds that publications have taken past them. Called when
     /// no channel is locked.
+    ///
+    /// Whoever publishes does it for strangers, so only for a moment: the rest is left to the next.
+    /// Meanwhile they stay at their bounds, and nobody waits for it.
     pub(crate) fn make_room(&self) {
-        let overfull = std::mem::take(&mut *self.overfull.lock());
-        for session in &overfull {
-            self.make_room_for(session, self.bounds_now());
+        let begun = self.clock.now();
+        let mut floors = Floors::default();
+        loop {
+            let Some(session) = self.overfull.lock().pop() else { return };
+            self.make_room_for(&session, self.bounds_now(), &mut floors);
+            if self.clock.now().saturating_duration_since(begun) > MOMENT {
+                return;
+            }
         }
     }
 
-    fn make_room_for(&self, session: &Arc<SessionHandle>, bounds: Bounds) {
+    fn make_room_for(&self, session: &SessionHandle, bounds: Bounds, floors: &mut Floors) {
         if bounds.spills {
-            self.spill(session, bounds.limits);
+            self.spill(session, bounds.limits, floors);
         }
         let mut state = session.state.lock();
         state.overfull = false;
@@ -120,7 +136,7 @@ impl Broker {
     }
 
     /// Lets go of what a queue at these bounds can read again.
-    fn spill(&self, session: &SessionHandle, limits: QueueLimits) {
+    fn spill(&self, session: &SessionHandle, limits: QueueLimits, floors: &mut Floors) {
         if !self.options.bounds(limits).spills {
             return;
         }
@@ -132,14 +148,11 @@ impl Broker {
             }
             state.queue.spillable()
         };
-        let now_us = self.clock.wall_us();
-        let floor = |name: Arc<str>| {
-            let channel = ChannelName::parse(&name, &ANY).ok()?;
-            let kept = self.channels.rules.of(channel).keeps();
-            let floor = kept.then(|| self.channels.floor(channel, now_us).ok()).flatten()?;
-            Some((name, floor))
-        };
-        let mut floors: HashMap<Arc<str>, i64> = names.into_iter().filter_map(floor).collect();
+        let mut above: HashMap<Arc<str>, i64> = HashMap::with_capacity(names.len());
+        for name in names {
+            let floor = *floors.entry(Arc::clone(&name)).or_insert_with(|| self.kept_above(&name));
+            above.extend(floor.map(|floor| (name, floor)));
+        }
         let mut guard = session.state.lock();
         let state = &mut *guard;
         if state.ended.is_some() {
@@ -147,13 +160,13 @@ impl Broker {
         }
         let behind = state.behind.get_or_insert_with(|| Box::new(Behind::new(&self.alive)));
         let mut reading = behind.len();
-        floors.retain(|name, _| {
+        above.retain(|name, _| {
             let more = usize::from(!behind.is_reading(name));
             let has_room = reading + more <= CHANNELS_MAX;
             reading += if has_room { more } else { 0 };
             has_room
         });
-        let firsts = state.queue.spill(&floors);
+        let firsts = state.queue.spill(&above);
         for (channel, first) in &firsts {
             behind.go_back(channel, *first);
         }
@@ -161,6 +174,12 @@ impl Broker {
             state.behind = None;
         }
         self.stats.spills.inc_by(u64::from(!firsts.is_empty()));
+    }
+
+    /// The position above which all of a channel's messages can be read again, if any can.
+    fn kept_above(&self, name: &str) -> Option<i64> {
+        let channel = ChannelName::parse(name, &ANY).ok()?;
+        self.channels.kept_above(channel).ok().filter(|_| self.channels.rules.of(channel).keeps())
     }
 
     /// Gives a session up whose queue is past its bounds: it gets nothing more, and its next connect

@@ -14,7 +14,7 @@ use super::frame::Frame;
 use super::gaps::everywhere;
 use super::held::{Hold, Release};
 use super::id::{BrowserId, SessionId};
-use super::options::{Bounds, ResponseLimits};
+use super::options::{Bounds, QueueLimits, ResponseLimits};
 use super::proof::{ConnectRequest, Proof, Verdict};
 use super::queue::{Batch, Queue};
 use super::rules::Rule;
@@ -308,6 +308,7 @@ impl Session {
         }
         let first = lazy_until.filter(|_| !self.queue.has_news());
         let waits = self.lazy_until.or(first);
+        let bounds = self.beside_the_past(bounds);
         self.queue.push(frame, rule.keeps());
         let (overfull, dropped) = self.keep_within(bounds);
         let until = lazy_until.and_then(|until| waits.map(|waits| waits.min(until)));
@@ -325,6 +326,23 @@ impl Session {
             && rule.keeps()
             && self.queue.is_full_for(frame, bounds.limits)
             && channels < CHANNELS_MAX
+    }
+
+    /// Where a session reads the past, what no backlog keeps leaves it half of the queue: beyond that,
+    /// two go for each that comes.
+    fn beside_the_past(&self, bounds: Bounds) -> Bounds {
+        if !self.is_behind() {
+            return bounds;
+        }
+        let half = bounds.limits.halved();
+        let limits = QueueLimits {
+            messages: half
+                .messages
+                .max(self.queue.len().saturating_sub(1))
+                .min(bounds.limits.messages),
+            bytes: half.bytes.max(self.queue.bytes()).min(bounds.limits.bytes),
+        };
+        Bounds { limits, ..bounds }
     }
 
     /// Sees to the bounds, as far as that needs no other lock: says whether somebody must make room,
@@ -386,7 +404,6 @@ impl Session {
 #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
 mod tests {
     use super::super::frame::frame;
-    use super::super::options::QueueLimits;
     use super::*;
 
     const BOUNDS: Bounds = Bounds {

@@ -20,8 +20,8 @@ impl Broker {
                 let mut wakes = Wakes::default();
                 for delivery in deliveries {
                     self.deliver(delivery, outcome.is_ok(), &mut wakes);
-                    self.make_room();
                 }
+                self.make_room();
             }
             Commit::Confirm(waiters) => {
                 for Waiter { answer, outcome: awaited } in waiters {
