@@ -64,6 +64,8 @@ pub(crate) struct Behind {
     read: Option<Arc<str>>,
     /// Nothing was read the last time, since what waited took all the room.
     starved: bool,
+    /// Nor was there any room to make some: live messages are to leave it.
+    squeezed: bool,
     opening: Option<Opening>,
     /// Positions of messages that the session published meanwhile and is not to get. No two messages
     /// of one process have the same.
@@ -177,6 +179,7 @@ impl Behind {
 
     /// A piece of this channel was read.
     pub(crate) fn has_read(&mut self, channel: &Arc<str>) {
+        self.squeezed = false;
         self.read = Some(Arc::clone(channel));
     }
 
@@ -185,7 +188,13 @@ impl Behind {
     pub(crate) fn starves(&mut self, room: bool) -> bool {
         let again = !room && self.starved;
         self.starved = !room && !again;
+        self.squeezed |= again;
         again
+    }
+
+    /// Whether live messages are to leave room for what is read.
+    pub(crate) fn is_squeezed(&self) -> bool {
+        self.squeezed
     }
 
     /// The cursor of a channel, if nobody has moved it since it was read.

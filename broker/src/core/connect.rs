@@ -250,13 +250,13 @@ impl Broker {
             Some(Release::Superseded) => {
                 self.give_way(&held.session, &mut state, held.asked_advice)
             }
-            Some(Release::Fought | Release::Overrun) => self.unknown(),
-            Some(Release::Ended) if state.ended != Some(End::Disconnected) => self.unknown(),
-            Some(Release::Ended) => self.farewell(),
             _ if state.overrun => {
                 drop(state);
                 return Some(self.expel(&held.session));
             }
+            Some(Release::Fought | Release::Overrun) => self.unknown(),
+            Some(Release::Ended) if state.ended != Some(End::Disconnected) => self.unknown(),
+            Some(Release::Ended) => self.farewell(),
             Some(Release::Demoted | Release::Drained | Release::Overtaken) => {
                 self.answer(&held.session, &mut state, id, held.asked_advice)
             }

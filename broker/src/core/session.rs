@@ -328,10 +328,10 @@ impl Session {
             && channels < CHANNELS_MAX
     }
 
-    /// Where a session reads the past, what no backlog keeps leaves it half of the queue: beyond that,
-    /// two go for each that comes.
+    /// Where a session cannot read the past for the live messages that no backlog keeps, these leave
+    /// it half of the queue: beyond that, two go for each that comes.
     fn beside_the_past(&self, bounds: Bounds) -> Bounds {
-        if !self.is_behind() {
+        if !self.behind.as_ref().is_some_and(|behind| behind.is_squeezed()) {
             return bounds;
         }
         let half = bounds.limits.halved();

@@ -83,6 +83,7 @@ const TABLE: &[Area] = &[
         &[
             "crate::core::behind",
             "crate::core::frame",
+            "crate::core::gaps",
             "crate::core::held",
             "crate::core::id",
             "crate::core::options",
