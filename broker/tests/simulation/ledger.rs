@@ -57,6 +57,7 @@ pub struct Ledger {
     /// How many connects were the newest when they came, and when the last of them did.
     pub heard: u64,
     recent: VecDeque<Duration>,
+    fought: bool,
     /// A connect without `timeout:0` has come.
     polled: bool,
     last_id: Option<u64>,
@@ -174,6 +175,7 @@ impl Ledger {
         if self.recent.len() > FIGHT + 1 {
             self.recent.pop_front();
         }
+        self.fought |= self.recent.len() > FIGHT && self.recent[0] + FIGHT_WINDOW >= arrived;
         if self.ack {
             self.send_again(connect);
         } else {
@@ -264,8 +266,7 @@ impl Ledger {
 
     /// Whether a connect may have been refused since too many came.
     pub fn fought(&self) -> bool {
-        let last = self.recent.back().copied().unwrap_or_default();
-        self.recent.len() > FIGHT && self.recent[0] + FIGHT_WINDOW >= last
+        self.fought
     }
 
     /// The broker has answered the connect that was heard as this one. Returns what names the reply.
