@@ -24,8 +24,8 @@ use super::seams::{Chance, SeededIds, VirtualClock};
 use super::tally::Tally;
 use crate::common::disk::Disk;
 
-/// What one request may cost beyond the bounds.
-const ONE_REQUEST: usize = 8_000;
+/// What one request, and a message that each session reads at least, may cost beyond the bounds.
+const BEYOND: usize = 12_000;
 
 /// How many steps a trace goes back.
 const TRACE: usize = 60;
@@ -257,7 +257,7 @@ impl World {
         // What leaves the past may still wait in queues, until the next publication makes room.
         self.life.most_past = self.life.most_past.max(cost);
         let all = self.life.broker.frame_bytes();
-        if all > queue_bytes_total / 4 * 5 + self.life.most_past + ONE_REQUEST {
+        if all > queue_bytes_total / 4 * 5 + self.life.most_past + BEYOND {
             return Err(format!("{all} bytes of messages, {cost} of them past"));
         }
         Ok(())
