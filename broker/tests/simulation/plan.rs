@@ -80,7 +80,12 @@ impl Plan {
             queue_bytes_total: if poor { 6_000 } else { usual.queue_bytes_total },
             held_per_browser: if chance.percent(20) { None } else { Some(1) },
             response_bytes: if chance.percent(30) { 120 } else { usual.response_bytes },
-            response_messages: if chance.percent(20) { 3 } else { usual.response_messages },
+            // Whoever reads on takes up to a response at once.
+            response_messages: match chance.percent(20) {
+                true => 3,
+                false if poor => 20,
+                false => usual.response_messages,
+            },
             rules: channels::rules(),
             past,
             ..usual
