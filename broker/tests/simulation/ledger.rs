@@ -71,6 +71,9 @@ pub struct Ledger {
     /// Whether all that waits for it can be read again from a backlog: not what was queued before it
     /// was spared a message or gave a subscription up.
     impure: bool,
+    /// The last positions given out when it gave subscriptions up: what it had yet to read up to there
+    /// is told unread.
+    left: Vec<i64>,
 }
 
 /// How often connects may replace each other before they count as a fight, and in what time.
@@ -139,7 +142,8 @@ impl Ledger {
     }
 
     /// The broker has unsubscribed the session.
-    pub fn leave(&mut self, pattern: &str) {
+    pub fn leave(&mut self, pattern: &str, last: i64) {
+        self.left.push(last);
         self.impure = true;
         self.owed = false;
         self.patterns.remove(pattern);
@@ -376,7 +380,7 @@ impl Ledger {
         on_subscribe: bool,
     ) -> Result<(), String> {
         let missing = self.miss(gap);
-        if doubts::explains(gap, doubts, on_subscribe) {
+        if self.left.contains(&gap.to) || doubts::explains(gap, doubts, on_subscribe) {
             return Ok(());
         }
         if missing {

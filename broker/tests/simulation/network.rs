@@ -187,8 +187,9 @@ impl World {
             Stage::AtBroker(standing) => self.clients[who].ghosts.push(standing),
             Stage::Back(arrival) => {
                 if let Some(pattern) = leaves.filter(|_| !arrival.reply.unknown) {
+                    let last = self.life.broker.last_position();
                     let client = &mut self.clients[who];
-                    client.ledger.leave(pattern);
+                    client.ledger.leave(pattern, last);
                     client.subscribed = false;
                 }
                 if self.faults && self.chance.percent(10) {
