@@ -285,6 +285,7 @@ fn core_options(config: &Config) -> Options {
         queue_bytes_total: size(limits.queue_bytes_total.get()),
         response_bytes: size(limits.response_bytes.get()),
         response_messages: size(limits.response_messages),
+        response_bytes_total: size(limits.response_bytes_total.get()),
         subscriptions_per_session: size(limits.subscriptions_per_session),
         subscriptions_total: size(limits.subscriptions),
         deliver_on_any_reply: config.deliver_on_any_reply,

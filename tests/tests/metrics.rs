@@ -10,7 +10,7 @@ use weft_tests::held::Held;
 use weft_tests::http::{Connection, Request};
 
 /// Every metric that these tests move, or that is moved in `limits.rs`.
-const NAMES: [&str; 45] = [
+const NAMES: [&str; 46] = [
     "weft_batch_messages",
     "weft_body_bytes",
     "weft_connections",
@@ -29,6 +29,7 @@ const NAMES: [&str; 45] = [
     "weft_messages_resent_total",
     "weft_queue_bytes",
     "weft_queue_messages",
+    "weft_reply_bytes",
     "weft_responses_total",
     "weft_sessions",
     "weft_sessions_behind",

@@ -183,6 +183,15 @@ fn limits(config: &Config, problems: &mut Problems) {
     problems.positive("limits.response_bytes", limits.response_bytes.get());
     problems.positive("limits.response_messages", limits.response_messages);
     problems.unless(
+        limits.response_bytes_total >= limits.response_bytes,
+        &["limits.response_bytes_total", "limits.response_bytes"],
+        format!(
+            "limits.response_bytes_total ({}) is less than limits.response_bytes ({}), which one \
+             reply may take",
+            limits.response_bytes_total, limits.response_bytes
+        ),
+    );
+    problems.unless(
         limits.body_bytes_total >= limits.body,
         &["limits.body_bytes_total", "limits.body"],
         format!(

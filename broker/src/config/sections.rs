@@ -178,6 +178,10 @@ pub struct Limits {
     /// The most events in one response; the rest follows with the next. Default 1000: more of them
     /// make none cheaper, and the first would come late.
     pub response_messages: u64,
+    /// Bytes of replies that are being written, in all and no less than `response_bytes`; replies up
+    /// to 16KiB do not count. Past it replies carry no more than that, and an event that is larger
+    /// waits. Default 256MiB: readers that take nothing are cut after `http.body_timeout`.
+    pub response_bytes_total: ByteSize,
 }
 
 /// What happens to a session's queue at its bounds.
@@ -223,6 +227,7 @@ impl Default for Limits {
             queue_bytes_total: ByteSize::mib(256),
             response_bytes: ByteSize::mib(1),
             response_messages: 1_000,
+            response_bytes_total: ByteSize::mib(256),
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Broker {
     pub(crate) positions: Positions,
     pub(crate) marks: Marks,
     pub(crate) alive: Arc<FrameBytes>,
+    /// What replies cost that are being written.
+    pub(crate) replies: Arc<FrameBytes>,
     /// The longest, in microseconds, that a message had its number before it was out.
     pub(crate) longest_wait: AtomicI64,
     /// Notified whenever the store has settled something.
@@ -134,6 +136,7 @@ impl Broker {
             positions,
             marks: Marks::new(options.repeat_window, options.repeat_keys),
             alive,
+            replies: Arc::default(),
             longest_wait: AtomicI64::new(0),
             settled: Notify::new(),
             keys: AtomicU64::new(1),

@@ -8,7 +8,9 @@ use weft_protocol::{Advice, Error, Reconnect};
 
 use super::broker::{Broker, millis};
 use super::browsers::Claim;
+use super::frame::Booked;
 use super::held::{Held, Hold, Release};
+use super::options::ResponseLimits;
 use super::proof::ConnectRequest;
 use super::queue::Batch;
 use super::session::{AdviceDebt, End, Session, SessionHandle};
@@ -39,6 +41,9 @@ pub struct Connected {
     /// The reply's number, for clients that acknowledge.
     pub ack: Option<u64>,
 }
+
+/// What a reply may take without asking: most are smaller.
+const REPLY_FREE: usize = 16 << 10;
 
 impl Broker {
     /// Takes in a connect, before anything else is done with it: settles what became of the last
@@ -211,14 +216,52 @@ impl Broker {
         id: Option<&str>,
         asked_advice: bool,
     ) -> Connected {
-        let (batch, ack) = state.answer(self.clock.now(), id, self.options.response());
+        let now = self.clock.now();
+        let limits = self.response_now();
+        let next = state.queue.next_bytes().unwrap_or(0);
+        let withheld = limits.bytes == REPLY_FREE && next > REPLY_FREE;
+        let (batch, ack) = if withheld {
+            state.advice = AdviceDebt::Owed;
+            state.answer_without(now, id)
+        } else {
+            state.answer(now, id, limits)
+        };
         self.step_back(session, state);
         self.stats.batch.observe(batch.frames.len() as f64);
         self.stats.messages_out.inc_by(batch.frames.len() as u64);
         self.stats.gaps.inc_by(batch.gaps.len() as u64);
-        let advice = self.advise(session, state, asked_advice);
+        let advice = if withheld {
+            Some(self.later(Reconnect::Retry, session.id.spread()))
+        } else {
+            self.advise(session, state, asked_advice)
+        };
         self.touch(session, state);
         Connected { outcome: Ok(()), advice, batch, reply_no: state.reply_no, ack }
+    }
+
+    /// What a reply may carry now. Where slow readers have left no memory for large ones, a small part;
+    /// an event that is larger than that waits, and its client is asked to come again a little later.
+    fn response_now(&self) -> ResponseLimits {
+        let limits = self.options.response();
+        let left = self.options.response_bytes_total.saturating_sub(self.replies.get());
+        ResponseLimits { bytes: limits.bytes.min(left).max(REPLY_FREE.min(limits.bytes)), ..limits }
+    }
+
+    /// Books a reply's bytes while it is being written.
+    #[must_use]
+    pub fn book_reply(&self, bytes: usize) -> Booked {
+        if bytes <= REPLY_FREE {
+            return Booked::default();
+        }
+        let mut booked = Booked::to(&self.replies);
+        booked.set(bytes);
+        booked
+    }
+
+    /// Bytes of large replies that are being written.
+    #[must_use]
+    pub fn reply_bytes(&self) -> usize {
+        self.replies.get()
     }
 
     /// The advice of a connect reply: always complete, and only when there is something to say.

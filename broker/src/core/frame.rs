@@ -23,9 +23,10 @@ impl FrameBytes {
     }
 }
 
-/// What something costs that messages alone do not account for: a queue's places, cursors.
+/// What something costs that messages alone do not account for: a queue's places, cursors, replies
+/// that are being written. Given back when it is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Booked(Option<(usize, Arc<FrameBytes>)>);
+pub struct Booked(Option<(usize, Arc<FrameBytes>)>);
 
 impl Booked {
     /// Books to this account, nothing yet.
@@ -34,7 +35,8 @@ impl Booked {
     }
 
     /// Whether there is an account.
-    pub(crate) fn is_open(&self) -> bool {
+    #[must_use]
+    pub fn is_open(&self) -> bool {
         self.0.is_some()
     }
 

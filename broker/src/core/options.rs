@@ -35,6 +35,8 @@ pub struct Options {
     pub response_bytes: usize,
     /// Events in one response; the rest follows with the next.
     pub response_messages: usize,
+    /// Bytes of large replies that are being written, in all.
+    pub response_bytes_total: usize,
     /// Most subscriptions of one session.
     pub subscriptions_per_session: usize,
     /// Most subscriptions in all.
@@ -150,6 +152,7 @@ impl Default for Options {
             queue_bytes_total: 256 << 20,
             response_bytes: 1 << 20,
             response_messages: 1_000,
+            response_bytes_total: 256 << 20,
             subscriptions_per_session: 10_000,
             subscriptions_total: 2_000_000,
             deliver_on_any_reply: false,

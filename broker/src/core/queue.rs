@@ -246,6 +246,12 @@ impl Queue {
         frames
     }
 
+    /// The size of the next event that goes out, if any waits.
+    #[must_use]
+    pub fn next_bytes(&self) -> Option<usize> {
+        self.frames.get(self.sent).map(|frame| frame.text().len())
+    }
+
     /// Notes that messages of a channel may be missing.
     pub fn note_gap(&mut self, gap: Gap) {
         self.gaps.add(gap);

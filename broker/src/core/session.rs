@@ -255,6 +255,17 @@ impl Session {
         (batch, ack)
     }
 
+    /// The same for a reply that takes nothing, since there is no memory for it: all goes on waiting.
+    pub(crate) fn answer_without(
+        &mut self,
+        now: Instant,
+        id: Option<&str>,
+    ) -> (Batch, Option<u64>) {
+        self.latest = self.latest.max(now);
+        self.connected = true;
+        (Batch::default(), self.proof.answered(id, self.queue.reach()))
+    }
+
     /// Takes events for any other reply. Gaps wait for a connect reply.
     pub(crate) fn take_frames(&mut self, limits: ResponseLimits) -> Vec<Frame> {
         let frames = self.queue.take_frames(limits);

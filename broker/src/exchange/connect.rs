@@ -139,7 +139,7 @@ impl HeldConnect {
         let mut array = Array::with_capacity(frames_len(&batch.frames) + 128);
         push_frames(&mut array, &batch.frames, batch.with_replay);
         self.pending.write(connected, &self.broker, &mut array);
-        Answer { text: array.finish(), handshaken: false, carries }
+        Answer::new(&self.broker, array, carries)
     }
 
     /// Whether it waits, rather than being let go and about to be answered.

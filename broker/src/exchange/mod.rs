@@ -19,6 +19,7 @@ pub use self::connect::HeldConnect;
 use self::connect::{answer_timesync, asked_timesync};
 use self::turn::Turn;
 use crate::core::broker::{Broker, Wishes};
+use crate::core::frame::Booked;
 use crate::core::id::{BrowserId, SessionId, SessionIds};
 use crate::core::session::SessionHandle;
 
@@ -60,6 +61,16 @@ pub struct Answer {
     pub handshaken: bool,
     /// Whose events it carries: to be told if they cannot be written.
     pub carries: Option<(Arc<SessionHandle>, u64)>,
+    /// What it costs until it is written.
+    pub booked: Booked,
+}
+
+impl Answer {
+    fn new(broker: &Broker, array: Array, carries: Option<(Arc<SessionHandle>, u64)>) -> Self {
+        let text = array.finish();
+        let booked = broker.book_reply(text.len());
+        Self { text, handshaken: false, carries, booked }
+    }
 }
 
 impl Exchange {
@@ -132,7 +143,7 @@ impl Exchange {
             },
             handshake: Some(&self.offered),
         });
-        Answer { text: array.finish(), handshaken: id.is_some(), carries: None }
+        Answer { handshaken: id.is_some(), ..Answer::new(&self.broker, array, None) }
     }
 
     fn open_session(

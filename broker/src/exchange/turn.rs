@@ -292,7 +292,7 @@ impl<'x, 'm> Turn<'x, 'm> {
         for (pending, connected) in self.connects.iter().zip(connected) {
             pending.write(connected, broker, &mut array);
         }
-        Exchanged::Answer(Answer { text: array.finish(), handshaken: false, carries })
+        Exchanged::Answer(Answer::new(broker, array, carries))
     }
 
     fn rides_on_any_reply(&self) -> bool {

@@ -15,6 +15,7 @@ use super::connection::Peer;
 use super::cookie::Cookies;
 use super::headers;
 use super::origins::{Origins, Verdict};
+use crate::core::frame::Booked;
 use crate::exchange::{Answer, Caller, Exchange};
 use crate::transport::{callback_polling, long_polling};
 
@@ -165,7 +166,12 @@ impl Endpoint {
         if let Some((session, reply_no)) = answer.carries {
             peer.carries(session, reply_no);
         }
-        let mut response = headers::response(StatusCode::OK, kind, answer.text);
+        let body = if answer.booked.is_open() {
+            Bytes::from_owner(Booking { text: answer.text, _booked: answer.booked })
+        } else {
+            answer.text.into()
+        };
+        let mut response = headers::response(StatusCode::OK, kind, body);
         if answer.handshaken
             && caller.browser.is_none()
             && let Some(cookie) = self.cookies.issue()
@@ -173,6 +179,18 @@ impl Endpoint {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         response
+    }
+}
+
+/// A large reply: what it costs is given back once it is written, or never will be.
+struct Booking {
+    text: String,
+    _booked: Booked,
+}
+
+impl AsRef<[u8]> for Booking {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
     }
 }
 
