@@ -1,6 +1,9 @@
 //! Chance and time for tests that a seed decides.
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
+pub mod disk;
+pub mod hand;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,6 +58,10 @@ impl VirtualClock {
 
     pub fn step_wall(&self, by_us: i64) {
         self.state.lock().1 += by_us;
+    }
+
+    pub fn since_start(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.start)
     }
 
     pub fn elapsed(&self) -> Duration {

@@ -13,8 +13,9 @@ use weft_broker::core::channels::PastLimits;
 use weft_broker::core::options::Options;
 use weft_broker::core::publishing::Publishing;
 use weft_broker::core::rules::{Durability, Rule};
-use weft_persistence::{Backlog, Memory, MemoryLimits, Retention};
+use weft_persistence::{Backlog, Retention};
 
+use super::common::disk::Disk;
 use super::common::{Chance, VirtualClock};
 use super::life::Life;
 use super::rig::{Client, TINY, name, options, rule, rules};
@@ -77,7 +78,7 @@ impl Reader {
 struct World {
     chance: Chance,
     clock: Arc<VirtualClock>,
-    backlog: Arc<Memory>,
+    backlog: Arc<Disk>,
     options: Options,
     life: Life,
     doubt: i64,
@@ -92,7 +93,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let clock = VirtualClock::new();
-        let backlog = Arc::new(Memory::new(MemoryLimits::default()));
+        let backlog = Disk::new();
         let options = keeping(&mut chance);
         let life =
             Life::begin(&backlog, options.clone(), Arc::<VirtualClock>::clone(&clock), (0, 0));

@@ -6,16 +6,17 @@ use weft_broker::core::clock::SystemClock;
 use weft_broker::core::options::Options;
 use weft_broker::core::publishing::{Published, Publishing};
 use weft_broker::core::rules::Durability;
-use weft_persistence::{Backlog, Memory, MemoryLimits};
+use weft_persistence::Backlog;
 
 use super::common::Chance;
+use super::common::disk::Disk;
 use super::life::Life;
 use super::rig::{Client, TINY, options, publish, rule, rules};
 
 const CHANNELS: [&str; 3] = ["/interval/a", "/sync/a", "/memory/a"];
 
 /// Begins after an unclean stop, or for the first time (`doubt` 0).
-fn begin(backlog: &Arc<Memory>, options: Options, doubt: i64) -> Life {
+fn begin(backlog: &Arc<Disk>, options: Options, doubt: i64) -> Life {
     Life::begin(backlog, options, Arc::new(SystemClock), (doubt, doubt))
 }
 
@@ -34,7 +35,7 @@ fn outcome(publishing: &mut Publishing) -> Option<Published> {
 fn after_an_unclean_stop_gaps_are_told_where_something_may_be_lost_and_nowhere_else() {
     for seed in 0..20 {
         let mut chance = Chance::new(seed);
-        let backlog = Arc::new(Memory::new(MemoryLimits::default()));
+        let backlog = Disk::new();
         let old = begin(&backlog, keeping(), 0);
         let mut published: Vec<(usize, String, Publishing)> = Vec::new();
         for n in 0..60 {
@@ -105,7 +106,7 @@ fn resume(seed: u64, new: &Life, stored: &[Vec<i64>], doubt: i64) {
 
 #[test]
 fn what_only_memory_kept_is_told_to_be_gone_after_any_restart() {
-    let backlog = Arc::new(Memory::new(MemoryLimits::default()));
+    let backlog = Disk::new();
     let old = begin(&backlog, keeping(), 0);
     let (first, last) = (publish(&old.broker, "/memory/a"), publish(&old.broker, "/memory/a"));
     let new = begin(&backlog, keeping(), last);
@@ -118,7 +119,7 @@ fn what_only_memory_kept_is_told_to_be_gone_after_any_restart() {
 
 #[test]
 fn what_memory_let_go_of_before_it_was_stored_is_told_to_a_session_that_is_reading() {
-    let backlog = Arc::new(Memory::new(MemoryLimits::default()));
+    let backlog = Disk::new();
     let life = begin(&backlog, Options { past: TINY, response_bytes: 1, ..keeping() }, 0);
     let mut all: Vec<i64> = (0..10).map(|_| publish(&life.broker, "/interval/a")).collect();
     life.commit(usize::MAX);
