@@ -128,7 +128,8 @@ impl Ledger {
                         Keeps::Safely => 0,
                         _ => doubts.doubt.max(doubts.unstored[channel]),
                     };
-                    let last = log[channel].last().filter(|out| out.life == doubts.life && sure);
+                    let kept = |out: &&Out| out.life == doubts.life && out.position > book.unsure;
+                    let last = log[channel].last().filter(kept);
                     book.kept = last.map(|_| book.len() - 1);
                 }
                 Start::All | Start::Live => {}
