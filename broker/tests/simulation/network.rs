@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::channels::{self, NAMES};
 use super::client::Request;
 use super::flight::{Flight, Stage};
 use super::world::World;
@@ -144,7 +145,12 @@ impl World {
             return Ok(());
         }
         if self.chance.percent(80) {
-            let (channel, number) = self.next_publication();
+            let (mut channel, number) = self.next_publication();
+            // Who hears of a channel that spares its publishers is one of them.
+            if self.chance.percent(30) {
+                let spares = (0..NAMES.len()).find(|channel| channels::spares_publisher(*channel));
+                channel = spares.unwrap_or(channel);
+            }
             let request = self.clients[who].publish(channel, number);
             return self.send_aside(who, request);
         }
