@@ -34,6 +34,10 @@ cargo build --release --locked
 say "Rust: units, properties, simulation, black box"
 cargo test --workspace --locked --quiet
 
+say "simulation: 4,000 seeds of 500 steps, the books audited after each"
+WEFT_SIM_SEEDS=4000 WEFT_SIM_AUDIT=1 \
+  cargo test --release --locked --quiet -p weft-broker --test simulation
+
 say "JavaScript: our own client"
 (cd clients/js && npm test --silent)
 
@@ -50,8 +54,8 @@ say "JavaScript: stock clients in node and in Chromium"
 (cd tests/js && npm ci --silent --no-audit --no-fund && npm test --silent)
 
 if [ -n "$long" ]; then
-  say "long: 5,000 seeds of 500 steps"
-  WEFT_SIM_SEEDS=5000 WEFT_SIM_STEPS=500 \
+  say "long: 50,000 seeds of 500 steps"
+  WEFT_SIM_SEEDS=50000 WEFT_SIM_STEPS=500 \
     cargo test --release --locked -p weft-broker --test simulation -- --nocapture
   say "long: 20,000 seeds of readers over restarts"
   WEFT_REPLAY_SEEDS=20000 cargo test --release --locked -p weft-broker --test replay -- whatever_happens

@@ -91,13 +91,13 @@ fn l12_a_connect_that_is_dropped_while_events_wait_takes_none() {
     let received = broker.receive_connect(&session, &connect("1")).expect("it lives");
     broker.answer_connect(&session, received, Some("1"), false);
     for id in ["2", "3"] {
-        broker.receive_connect(&session, &connect(id)).expect("it lives");
-        let held = broker.hold_connect(&session, &connect(id));
+        let received = broker.receive_connect(&session, &connect(id)).expect("it lives");
+        let held = broker.hold_connect(&session, &connect(id), received);
         broker.publish(&Publication::new(name("/a"), id), &mut Wakes::default()).expect("room");
         drop(held);
     }
-    broker.receive_connect(&session, &connect("4")).expect("it lives");
-    let mut held = broker.hold_connect(&session, &connect("4"));
+    let received = broker.receive_connect(&session, &connect("4")).expect("it lives");
+    let mut held = broker.hold_connect(&session, &connect("4"), received);
     let answer = held.poll(broker.clock().now()).expect("events wait");
     assert_eq!(answer.batch.frames.len(), 2);
     assert_eq!(broker.census().held, 0);
@@ -118,8 +118,8 @@ fn e17_e18_sessions_that_end_while_they_are_used_leave_nothing_behind() {
                 let _ = broker.subscribe(session, &patterns, None, &mut Wakes::default());
             });
             scope.spawn(move || {
-                if broker.receive_connect(session, &connect("1")).is_ok() {
-                    drop(broker.hold_connect(session, &connect("1")));
+                if let Ok(received) = broker.receive_connect(session, &connect("1")) {
+                    drop(broker.hold_connect(session, &connect("1"), received));
                 }
             });
             scope.spawn(move || {

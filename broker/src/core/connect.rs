@@ -84,14 +84,20 @@ impl Broker {
         Ok(Received::Newest(number))
     }
 
-    /// Holds a connect that was received and stands alone in its request. The first of a session,
+    /// Holds a connect that was received so, and stands alone in its request. The first of a session,
     /// one that asks for it, and one whose browser holds another are held for no time at all; so is
     /// any while events wait.
     pub fn hold_connect(
         self: &Arc<Self>,
         session: &Arc<SessionHandle>,
         connect: &ConnectRequest<'_>,
+        received: Received,
     ) -> Held {
+        let number = match received {
+            Received::Newest(number) => number,
+            // Whatever is its newest, it is another.
+            Received::Stale | Received::Overrun => 0,
+        };
         let wait = if connect.wants_answer_now() || !self.may_wait(session) {
             Duration::ZERO
         } else {
@@ -109,6 +115,9 @@ impl Broker {
             }
         } else if self.draining.load(Ordering::Acquire) {
             hold.release(Release::Drained);
+        } else if state.connects != number {
+            // Between its coming and this, a newer one came.
+            hold.release(Release::Superseded);
         } else {
             if let Some((older, why)) = state.supersede(now) {
                 older.release(why);
@@ -120,6 +129,7 @@ impl Broker {
             broker: Arc::clone(self),
             session: Arc::clone(session),
             hold,
+            number,
             id: connect.id.map(Box::from),
             asked_advice: connect.advice.is_some(),
             since: now,
@@ -300,6 +310,10 @@ impl Broker {
             Some(Release::Fought | Release::Overrun) => self.unknown(),
             Some(Release::Ended) if state.ended != Some(End::Disconnected) => self.unknown(),
             Some(Release::Ended) => self.farewell(),
+            // It was let go, and a newer one came before it was answered.
+            Some(_) if state.connects != held.number => {
+                self.give_way(&held.session, &mut state, held.asked_advice)
+            }
             Some(Release::Demoted | Release::Drained | Release::Overtaken) => {
                 self.answer(&held.session, &mut state, id, held.asked_advice)
             }

@@ -100,6 +100,8 @@ pub struct Held {
     pub(crate) broker: Arc<Broker>,
     pub(crate) session: Arc<SessionHandle>,
     pub(crate) hold: Arc<Hold>,
+    /// Which of its session's connects it is.
+    pub(crate) number: u64,
     pub(crate) id: Option<Box<str>>,
     pub(crate) asked_advice: bool,
     pub(crate) since: Instant,

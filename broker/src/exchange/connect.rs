@@ -120,8 +120,8 @@ impl HeldConnect {
         }
         let connect = self.pending.request(true);
         match self.broker.receive_connect(&self.session, &connect) {
-            Ok(Received::Newest(_)) => {
-                self.held = Some(self.broker.hold_connect(&self.session, &connect));
+            Ok(received @ Received::Newest(_)) => {
+                self.held = Some(self.broker.hold_connect(&self.session, &connect, received));
                 None
             }
             Ok(Received::Stale) => {

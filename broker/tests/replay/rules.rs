@@ -168,8 +168,8 @@ fn lazy_messages_wait_for_their_time() {
     };
     let received = broker.receive_connect(&client.session, &connect("1")).expect("it lives");
     broker.answer_connect(&client.session, received, Some("1"), false);
-    broker.receive_connect(&client.session, &connect("2")).expect("it lives");
-    let mut held = broker.hold_connect(&client.session, &connect("2"));
+    let received = broker.receive_connect(&client.session, &connect("2")).expect("it lives");
+    let mut held = broker.hold_connect(&client.session, &connect("2"), received);
     assert!(held.poll(clock.now()).is_none());
     let positions = [publish(&broker, "/lazy"), publish(&broker, "/lazy")];
     assert!(held.poll(clock.now()).is_none(), "it waits for company");

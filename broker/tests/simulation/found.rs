@@ -252,7 +252,6 @@ fn p4_who_is_thrown_out_is_told_so_by_a_connect_that_waited_for_the_disk() {
 }
 
 #[test]
-#[ignore = "found by seed 7664"]
 fn l5_a_connect_that_was_let_go_gives_way_to_a_newer_one_before_it_is_answered() {
     let mut rig = Rig::new(&Options::default());
     rig.handshake();

@@ -11,7 +11,6 @@ use super::channels::{self, Keeps, NAMES, PerChannel};
 use super::client::Connect;
 use super::doubts::{self, Doubts};
 use super::flight::Facts;
-use super::known;
 use super::wire::{Gap, Reply};
 
 /// A message that is out.
@@ -286,8 +285,7 @@ impl Ledger {
         now: Duration,
     ) -> Result<u64, String> {
         let empty = reply.events.is_empty() && reply.gaps.is_empty() && reply.ack.is_none();
-        let known = !empty && known::takes_what_is_not_its_own(reply);
-        if facts.heard != Some(self.heard) && !known {
+        if facts.heard != Some(self.heard) {
             let too_much = || format!("a connect that is not the newest gets {reply:?}");
             return if empty { Ok(0) } else { Err(too_much()) };
         }

@@ -24,7 +24,6 @@ mod doubts;
 mod finish;
 mod flight;
 mod found;
-mod known;
 mod ledger;
 mod life;
 mod network;
