@@ -117,6 +117,7 @@ impl World {
                 return;
             }
             self.committed = true;
+            self.note_doubts();
             for position in stored {
                 let at = self.awaited.iter().position(|(_, _, other)| *other == position);
                 let (channel, number, position) =
