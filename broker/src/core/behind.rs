@@ -162,9 +162,9 @@ impl Behind {
         self.start(channel, Cursor { after, told: after });
     }
 
-    /// Messages that the session is not to get.
-    pub(crate) fn spared(&self) -> BTreeSet<i64> {
-        self.own.clone()
+    /// Whether it is a message that the session is not to get.
+    pub(crate) fn spares(&self, frame: &Frame) -> bool {
+        self.own.contains(&frame.position())
     }
 
     /// The channel to read next.

@@ -79,7 +79,8 @@ impl Broker {
         let Some(behind) = state.behind.as_mut().filter(|_| state.ended.is_none()) else {
             return false;
         };
-        let spared = behind.spared();
+        let spared = slice.frames.iter().map(|frame| behind.spares(frame));
+        let spared: Vec<bool> = spared.collect();
         let Some(place) = behind.unmoved(name, cursor) else { return true };
         let from = place.after.max(place.told);
         if slice.floor > from {
@@ -88,8 +89,8 @@ impl Broker {
         }
         let before = state.queue.len();
         let mut read = 0;
-        for frame in &slice.frames {
-            if !spared.contains(&frame.position()) {
+        for (frame, spared) in slice.frames.iter().zip(spared) {
+            if !spared {
                 if !state.queue.push_past(frame, self.options.queue) {
                     break;
                 }

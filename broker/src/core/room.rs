@@ -111,6 +111,9 @@ impl Broker {
     /// Whoever publishes does it for strangers, so only for a moment: the rest is left to the next.
     /// Meanwhile they stay at their bounds, and nobody waits for it.
     pub(crate) fn make_room(&self) {
+        if self.overfull.lock().is_empty() {
+            return;
+        }
         let begun = self.clock.now();
         let mut floors = Floors::default();
         loop {
