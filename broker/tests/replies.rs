@@ -28,9 +28,8 @@ fn connect(broker: &Broker, session: &Arc<SessionHandle>, id: &str) -> Connected
     broker.answer_connect(session, received, Some(id), false)
 }
 
-#[test]
-fn p2_p5_where_slow_readers_take_the_memory_large_events_wait_and_small_ones_do_not() {
-    let options = Options { response_bytes_total: 2 << 20, ..Options::default() };
+/// A broker with such options, and a session that has subscribed to `/a` and connected.
+fn subscribed(options: Options) -> (Arc<Broker>, Arc<SessionHandle>) {
     let stats = Stats::register(&prometheus::Registry::new()).expect("fresh registry");
     let broker = Broker::new(options, stats, Arc::new(SystemClock), Origin::default());
     let id = SessionId::random().expect("entropy");
@@ -39,10 +38,30 @@ fn p2_p5_where_slow_readers_take_the_memory_large_events_wait_and_small_ones_do_
     let patterns = [Cow::Borrowed("/a")];
     broker.subscribe(&session, &patterns, None, &mut Wakes::default()).expect("room");
     connect(&broker, &session, "1");
+    (broker, session)
+}
+
+fn publish(broker: &Broker, data: &str) {
     let name = ChannelName::parse("/a", &ChannelLimits::default()).expect("a name");
+    broker.publish(&Publication::new(name, data), &mut Wakes::default()).expect("room");
+}
+
+#[test]
+fn p5_a_large_event_fits_a_response_however_small_while_there_is_memory() {
+    for response_bytes in [1, 16 << 10, 1 << 20] {
+        let (broker, session) = subscribed(Options { response_bytes, ..Options::default() });
+        publish(&broker, &format!("\"{}\"", "x".repeat(30_000)));
+        assert_eq!(connect(&broker, &session, "2").batch.frames.len(), 1, "{response_bytes}");
+    }
+}
+
+#[test]
+fn p2_p5_where_slow_readers_take_the_memory_large_events_wait_and_small_ones_do_not() {
+    let (broker, session) =
+        subscribed(Options { response_bytes_total: 2 << 20, ..Options::default() });
     let large = format!("\"{}\"", "x".repeat(30_000));
     for data in ["1", "2", &large, "3"] {
-        broker.publish(&Publication::new(name, data), &mut Wakes::default()).expect("room");
+        publish(&broker, data);
     }
     let stuck = broker.book_reply(3 << 20);
     assert_eq!(connect(&broker, &session, "2").batch.frames.len(), 2, "what is small goes");

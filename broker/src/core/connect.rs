@@ -227,14 +227,14 @@ impl Broker {
         asked_advice: bool,
     ) -> Connected {
         let now = self.clock.now();
-        let limits = self.response_now();
-        let next = state.queue.next_bytes().unwrap_or(0);
-        let withheld = limits.bytes == REPLY_FREE && next > REPLY_FREE;
-        let (batch, ack) = if withheld {
-            state.advice = AdviceDebt::Owed;
-            state.answer_without(now, id)
-        } else {
-            state.answer(now, id, limits)
+        let limits = self.response_now(state);
+        let withheld = limits.is_none();
+        let (batch, ack) = match limits {
+            Some(limits) => state.answer(now, id, limits),
+            None => {
+                state.advice = AdviceDebt::Owed;
+                state.answer_without(now, id)
+            }
         };
         self.step_back(session, state);
         self.stats.batch.observe(batch.frames.len() as f64);
@@ -250,11 +250,14 @@ impl Broker {
     }
 
     /// What a reply may carry now. Where slow readers have left no memory for large ones, a small part;
-    /// an event that is larger than that waits, and its client is asked to come again a little later.
-    fn response_now(&self) -> ResponseLimits {
+    /// an event that is larger than that waits, and its client is asked to come again a little later:
+    /// then there is nothing.
+    fn response_now(&self, state: &Session) -> Option<ResponseLimits> {
         let limits = self.options.response();
         let left = self.options.response_bytes_total.saturating_sub(self.replies.get());
-        ResponseLimits { bytes: limits.bytes.min(left).max(REPLY_FREE.min(limits.bytes)), ..limits }
+        let waits = state.queue.next_bytes().is_some_and(|next| next > REPLY_FREE);
+        let bytes = limits.bytes.min(left.max(REPLY_FREE));
+        (left > REPLY_FREE || !waits).then_some(ResponseLimits { bytes, ..limits })
     }
 
     /// Books a reply's bytes while it is being written.
@@ -405,15 +408,22 @@ impl Broker {
     /// Takes events for a reply other than a connect's, where the operator wants that. Gaps wait for
     /// a connect's.
     pub fn take_for_any_reply(&self, session: &SessionHandle) -> (Batch, u64) {
-        if session.state.lock().is_behind() {
+        // Where replies are acknowledged, only connect replies carry what that proves (checklist X1).
+        let (behind, numbered) = {
+            let state = session.state.lock();
+            (state.is_behind(), state.proof.has_numbers())
+        };
+        if numbered {
+            return (Batch::default(), 0);
+        }
+        if behind {
             self.catch_up(session);
         }
         let mut state = session.state.lock();
-        // Where replies are acknowledged, only connect replies carry what that proves (checklist X1).
-        if state.ended.is_some() || state.proof.has_numbers() {
+        let Some(limits) = self.response_now(&state).filter(|_| state.ended.is_none()) else {
             return (Batch::default(), 0);
-        }
-        let frames = state.take_frames(self.options.response());
+        };
+        let frames = state.take_frames(limits);
         self.stats.messages_out.inc_by(frames.len() as u64);
         let batch = Batch { frames, gaps: Vec::new(), with_replay: state.with_replay };
         (batch, state.reply_no)

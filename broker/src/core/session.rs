@@ -299,11 +299,12 @@ impl Session {
         bounds: Bounds,
         lazy_until: Option<Instant>,
     ) -> Enqueued {
+        if self.ended.is_some() {
+            return Enqueued::default();
+        }
         if self.overrun {
             // It may have had its number before those that were given up.
             self.queue.note_gap(everywhere(frame.position() - 1, frame.position()));
-        }
-        if self.ended.is_some() || self.overrun {
             return Enqueued::default();
         }
         if self.behind.as_mut().is_some_and(|behind| behind.holds_back(&frame, rule)) {
