@@ -36,6 +36,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     http(config, &mut problems);
     log(config, &mut problems);
     store(config, &mut problems);
+    streams(config, &mut problems);
     channels(config, &mut problems);
     problems.0
 }
@@ -278,6 +279,22 @@ fn store(config: &Config, problems: &mut Problems) {
     let (short, long) = (HumanDuration::secs(1), HumanDuration::secs(24 * 3_600));
     problems.range("publish.repeat_window", config.publish.repeat_window, (short, long));
     problems.positive("publish.repeat_keys", config.publish.repeat_keys);
+}
+
+fn streams(config: &Config, problems: &mut Problems) {
+    let streams = &config.streams;
+    let (second, hour) = (HumanDuration::secs(1), HumanDuration::secs(3_600));
+    problems.range("streams.heartbeat", streams.heartbeat, (SHORT, hour));
+    let day = HumanDuration::secs(24 * 3_600);
+    problems.range("streams.max_age", streams.max_age, (second, day));
+    problems.range("streams.retry", streams.retry, (HumanDuration::secs(0), hour));
+    problems.unless(
+        streams.max_bytes >= ByteSize::kib(1),
+        &["streams.max_bytes"],
+        format!("{} is less than 1KiB: every event would end its stream", streams.max_bytes),
+    );
+    let padding = (ByteSize::bytes(0), ByteSize::kib(64));
+    problems.range("streams.padding", streams.padding, padding);
 }
 
 /// Every rule must be able to match something.

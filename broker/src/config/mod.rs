@@ -19,6 +19,7 @@ mod load;
 mod origin;
 mod sections;
 mod store;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -33,6 +34,7 @@ pub use sections::{
     Sessions, UnkeptPolicy,
 };
 pub use store::{Publish, Store, StoreKind};
+pub use streams::Streams;
 pub use units::{ByteSize, HumanDuration};
 
 /// Everything that can be set. Each field's text names its unit, its default and the reason for it.
@@ -75,6 +77,8 @@ pub struct Config {
     pub store: Store,
     /// Publishing and reading over plain HTTP.
     pub publish: Publish,
+    /// Responses that go on.
+    pub streams: Streams,
     /// What holds for which channels; the first rule that matches. Default none: the last 1,000
     /// messages of each channel or 24 hours, on disk within 100 ms.
     pub channels: Vec<Channel>,
@@ -98,6 +102,7 @@ impl Default for Config {
             demo: Demo::default(),
             store: Store::default(),
             publish: Publish::default(),
+            streams: Streams::default(),
             channels: Vec::new(),
         }
     }

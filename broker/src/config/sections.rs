@@ -45,12 +45,15 @@ pub struct Bayeux {
     /// Whether the callback-polling transport (JSONP) is offered. Default true: it follows the same
     /// rules of origin as everything else.
     pub callback_polling: bool,
+    /// Whether Faye's `eventsource` transport is offered. Default true: it comes by the same mounts and
+    /// under the same rules as long-polling.
+    pub eventsource: bool,
 }
 
 impl Default for Bayeux {
     fn default() -> Self {
         let mounts = ["/bayeux", "/cometd", "/faye"].map(str::to_owned).into();
-        Self { mounts, callback_polling: true }
+        Self { mounts, callback_polling: true, eventsource: true }
     }
 }
 
