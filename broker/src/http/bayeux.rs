@@ -171,7 +171,7 @@ impl Endpoint {
             answer.text.into()
         };
         let mut response = headers::response(StatusCode::OK, kind, body);
-        if answer.handshaken
+        if answer.handshaken.is_some()
             && caller.browser.is_none()
             && let Some(cookie) = self.cookies.issue()
         {
