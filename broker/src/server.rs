@@ -33,8 +33,10 @@ use crate::http::listener::{Listener, ListenerOptions};
 use crate::http::origins::{AllowedOrigin, Origins};
 use crate::http::routes::{self, Site};
 use crate::http::stats::HttpStats;
+use crate::http::streams::Streams;
 use crate::storage::{Storage, StorageOptions, sled_options};
 use crate::ticker;
+use crate::transport::streaming::StreamOptions;
 
 /// Connections that the admin address keeps for itself.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -114,7 +116,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         tasks,
         stop: stop.clone(),
     };
-    let site = site(config, endpoint(config, &broker, cookies, bodies), &broker);
+    let site = site(config, endpoint(config, &broker, cookies, bodies), &broker, &http_stats);
     let public = listener(public, connections, running.public_tasks.clone(), &running.stop);
     tokio::spawn(public.serve(routes::public(site)));
     let few = ConnectionLimits {
@@ -156,17 +158,25 @@ async fn open_broker(config: &Config, stats: Stats) -> Result<(Arc<Broker>, Stor
     Ok((broker, storage))
 }
 
-fn site(config: &Config, endpoint: Endpoint, broker: &Arc<Broker>) -> Site {
+fn site(config: &Config, endpoint: Endpoint, broker: &Arc<Broker>, stats: &HttpStats) -> Site {
     let endpoint = Arc::new(endpoint);
-    let api = Api {
+    let api = Arc::new(Api {
         broker: Arc::clone(broker),
         endpoint: Arc::clone(&endpoint),
         limits: decode_limits(config),
         publish: config.publish.enabled,
         history: config.publish.history,
+    });
+    let streams = Streams {
+        api: Arc::clone(&api),
+        ids: Arc::new(SystemIds),
+        enabled: config.streams.enabled,
+        options: stream_options(config),
+        stats: stats.streams.clone(),
     };
     Site {
-        api: Arc::new(api),
+        api,
+        streams: Arc::new(streams),
         endpoint,
         mounts: config.bayeux.mounts.clone().into(),
         demo: config.demo.enabled,
@@ -355,6 +365,17 @@ fn listener_options(config: &Config) -> ListenerOptions {
             write: config.http.body_timeout.get(),
         },
         idle: config.http.idle_timeout.get(),
+    }
+}
+
+fn stream_options(config: &Config) -> StreamOptions {
+    let streams = &config.streams;
+    StreamOptions {
+        heartbeat: streams.heartbeat.get(),
+        max_age: streams.max_age.get(),
+        max_bytes: streams.max_bytes.get(),
+        retry: streams.retry.get(),
+        padding: size(streams.padding.get()),
     }
 }
 

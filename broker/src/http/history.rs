@@ -102,11 +102,17 @@ fn since(text: &str) -> Result<Since, Refusal> {
         Ok(_) => return Err(Refusal::new(400, "since is a position, -2 for all, or a time")),
         Err(_) => {}
     }
+    let time = time_us(text);
+    time.map(Since::Time)
+        .ok_or_else(|| Refusal::new(400, "since is a position, -2 for all, or a time (RFC 3339)"))
+}
+
+/// A time of RFC 3339, in microseconds since 1970.
+#[must_use]
+pub fn time_us(text: &str) -> Option<i64> {
     // A plus sign in a query is a space, unless it was escaped.
-    let time = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339)
-        .map_err(|_| Refusal::new(400, "since is a position, -2 for all, or a time (RFC 3339)"))?;
-    let micros = i64::try_from(time.unix_timestamp_nanos() / 1_000);
-    micros.map(Since::Time).map_err(|_| Refusal::new(400, "since is too far away"))
+    let time = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339).ok()?;
+    i64::try_from(time.unix_timestamp_nanos() / 1_000).ok()
 }
 
 fn spell(channel: &str, history: &History) -> String {

@@ -1,13 +1,13 @@
 //! The whole URL space, as warp filters. The hot path stands first.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use warp::Filter;
 use warp::Reply;
 use warp::path::FullPath;
@@ -18,7 +18,9 @@ use super::bayeux::{Endpoint, Head};
 use super::connection::Peer;
 use super::listener::Routes;
 use super::publish::{self, Answered};
+use super::streams::{self, Streams};
 use super::{demo, headers, history};
+use crate::transport::spelling::Spelling;
 
 /// What the public address serves.
 #[derive(Debug, Clone)]
@@ -31,12 +33,14 @@ pub struct Site {
     pub demo: bool,
     /// Publishing and history.
     pub api: Arc<Api>,
+    /// Responses that go on.
+    pub streams: Arc<Streams>,
 }
 
 /// The public address.
 #[must_use]
 pub fn public(site: Site) -> Routes {
-    let Site { endpoint, mounts, demo, api } = site;
+    let Site { endpoint, mounts, demo, api, streams } = site;
     let guard = Arc::clone(&endpoint);
     let bayeux = mounted(mounts)
         .and(warp::method())
@@ -57,6 +61,10 @@ pub fn public(site: Site) -> Routes {
     );
     bayeux
         .or(publishing(Arc::clone(&api)))
+        .unify()
+        .or(reading("/events", Spelling::Events, Arc::clone(&streams)))
+        .unify()
+        .or(reading("/stream", Spelling::Lines, streams))
         .unify()
         .or(past(Arc::clone(&api)))
         .unify()
@@ -83,8 +91,30 @@ fn publishing(
             async move {
                 match publish::handle(api, head, path, Box::pin(body)).await {
                     Answered::Whole(response) => reply(response),
-                    Answered::Stream(head, pieces) => streamed(head, pieces),
+                    Answered::Stream(head, pieces) => {
+                        streamed(head, ReceiverStream::new(pieces).map(Ok))
+                    }
                 }
+            }
+        })
+}
+
+/// Responses that go on, below a prefix of the path.
+fn reading(
+    prefix: &'static str,
+    spelling: Spelling,
+    streams: Arc<Streams>,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone {
+    below(prefix)
+        .and(warp::method())
+        .and(query())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::get::<Arc<Peer>>())
+        .map(move |path: String, method, query, headers, peer| {
+            let head = Head { method, query, headers, peer };
+            match streams::handle(&streams, spelling, &head, &path) {
+                streams::Answered::Whole(response) => reply(response),
+                streams::Answered::Stream(head, pieces) => streamed(head, pieces),
             }
         })
 }
@@ -128,8 +158,10 @@ fn below(
 }
 
 /// A body that comes in pieces.
-fn streamed(head: Response<Bytes>, pieces: mpsc::Receiver<Bytes>) -> warp::reply::Response {
-    let pieces = ReceiverStream::new(pieces).map(Ok::<_, std::convert::Infallible>);
+fn streamed<S>(head: Response<Bytes>, pieces: S) -> warp::reply::Response
+where
+    S: Stream<Item = Result<Bytes, Infallible>> + Send + Sync + 'static,
+{
     let mut response = warp::reply::stream(pieces).into_response();
     *response.status_mut() = head.status();
     *response.headers_mut() = head.into_parts().0.headers;
@@ -162,7 +194,7 @@ fn mounted(mounts: Arc<[String]>) -> impl Filter<Extract = (), Error = warp::Rej
         .untuple_one()
 }
 
-fn query() -> impl Filter<Extract = (String,), Error = std::convert::Infallible> + Clone {
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
     warp::query::raw().or_else(|_| std::future::ready(Ok((String::new(),))))
 }
 
