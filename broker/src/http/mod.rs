@@ -17,3 +17,4 @@ pub mod publish;
 pub mod routes;
 pub mod stats;
 pub mod streams;
+pub mod upgrade;
