@@ -19,4 +19,5 @@ pub mod process;
 pub mod replies;
 pub mod schema;
 pub mod siege;
+pub mod stream;
 pub mod wait;

@@ -27,7 +27,9 @@ impl Spelling {
         match self {
             Self::Events => {
                 if padding > 0 {
-                    let _ = writeln!(out, ":{:padding$}", "");
+                    out.push(':');
+                    out.extend(std::iter::repeat_n(' ', padding));
+                    out.push('\n');
                 }
                 let _ = write!(out, "retry: {}\nid: {cursor}\n\n", retry.as_millis());
             }
@@ -138,6 +140,7 @@ mod tests {
                 form.begin(padding, Duration::from_secs(2), "w", out);
             }
         };
+        assert_eq!(spelled(begin(1 << 20)).1.len(), 1 << 20);
         check(begin(0), "retry: 2000\nid: w\n\n", "\n");
         let (events, lines) = spelled(begin(2_048));
         let comment = format!(":{}\n", " ".repeat(2_048));

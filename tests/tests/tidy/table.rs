@@ -169,6 +169,11 @@ pub(super) const TABLE: &[Area] = &[
         NO_SOCKETS,
     ),
     area(
+        &["broker/src/transport/spelling.rs", "broker/src/transport/streaming.rs"],
+        &["crate::core", "crate::transport::spelling", "weft_protocol"],
+        NO_SOCKETS,
+    ),
+    area(
         &["broker/src/transport/"],
         &["crate::exchange", "crate::transport::settle", "weft_protocol"],
         NO_SOCKETS,
@@ -234,6 +239,22 @@ pub(super) const TABLE: &[Area] = &[
             "warp",
         ],
         &[],
+    ),
+    area(
+        &["broker/src/http/streams.rs"],
+        &[
+            HTTP,
+            "bytes",
+            "crate::core",
+            "crate::transport::spelling",
+            "crate::transport::streaming",
+            "form_urlencoded",
+            "http",
+            "parking_lot",
+            "tokio_stream",
+            "weft_protocol",
+        ],
+        &["TcpStream", "TcpListener"],
     ),
     area(
         &[
