@@ -98,7 +98,7 @@ impl Stream {
     }
 
     /// The next event; `None` at the end of the response.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<Event> {
         loop {
             let block = self.block()?;
             if let Some(event) = self.read(&block) {
@@ -109,7 +109,7 @@ impl Stream {
 
     /// The next event.
     pub fn event(&mut self) -> Event {
-        self.next().expect("an event before the end")
+        self.next_event().expect("an event before the end")
     }
 
     /// The data of the next messages.

@@ -19,7 +19,7 @@ fn read_on(broker: &Broker, target: &str, last_id: Option<String>, up_to: i64) -
     let (mut last_id, mut seen) = (last_id, Vec::new());
     while seen.last() != Some(&up_to) {
         let mut stream = Stream::open(broker, target, last_id.as_deref());
-        while let Some(event) = stream.next() {
+        while let Some(event) = stream.next_event() {
             seen.push(event.published().as_i64().expect("a number"));
             if seen.last() == Some(&up_to) {
                 break;
@@ -90,7 +90,7 @@ fn r27_streams_end_by_size_and_by_age_and_nothing_is_lost_between_two() {
         let mut stream = open(&broker, form, "/a");
         publish(&broker, "/a", 1);
         assert_eq!(stream.data(1), [1]);
-        assert_eq!(stream.next(), None);
+        assert_eq!(stream.next_event(), None);
         let lived = begun.elapsed();
         assert!((800..15_000).contains(&lived.as_millis()), "{lived:?}");
     }

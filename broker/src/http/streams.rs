@@ -79,7 +79,7 @@ pub fn handle(streams: &Streams, spelling: Spelling, head: &Head, path: &str) ->
             let mut response = unbuffered(kind, Bytes::new());
             api.allow(&head.headers, &mut response);
             let headers = response.headers_mut();
-            if let Ok(cursor) = HeaderValue::from_str(streaming.cursor()) {
+            if let Ok(cursor) = HeaderValue::from_str(streaming.place()) {
                 headers.insert(LAST_EVENT_ID, cursor);
                 headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, LAST_EVENT_ID.into());
             }

@@ -60,7 +60,7 @@ impl Streaming {
 
     /// The place where it begins.
     #[must_use]
-    pub fn cursor(&self) -> &str {
+    pub fn place(&self) -> &str {
         &self.told
     }
 

@@ -228,6 +228,7 @@ pub(super) const TABLE: &[Area] = &[
         &[
             HTTP,
             "bytes",
+            "crate::transport::spelling",
             "http",
             "hyper",
             "hyper_util",
