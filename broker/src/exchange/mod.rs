@@ -52,13 +52,26 @@ pub enum Exchanged {
     Hold(Box<HeldConnect>),
 }
 
+/// What a frame that came by a socket comes to.
+#[derive(Debug)]
+pub struct SocketTurn {
+    /// What is answered at once.
+    pub replies: Option<Answer>,
+    /// Its connects: each waits by itself.
+    pub connects: Vec<Box<HeldConnect>>,
+    /// The session that spoke.
+    pub speaker: Option<Arc<SessionHandle>>,
+    /// The session that was made.
+    pub handshaken: Option<SessionId>,
+}
+
 /// An answer: a JSON array of messages.
 #[derive(Debug)]
 pub struct Answer {
     /// The array.
     pub text: String,
-    /// Whether a session was made: then the browser's cookie goes along.
-    pub handshaken: bool,
+    /// The session that was made, if one was: then the browser's cookie goes along.
+    pub handshaken: Option<SessionId>,
     /// Whose events it carries: to be told if they cannot be written.
     pub carries: Option<(Arc<SessionHandle>, u64)>,
     /// What it costs until it is written.
@@ -69,7 +82,7 @@ impl Answer {
     fn new(broker: &Broker, array: Array, carries: Option<(Arc<SessionHandle>, u64)>) -> Self {
         let text = array.finish();
         let booked = broker.book_reply(text.len());
-        Self { text, handshaken: false, carries, booked }
+        Self { text, handshaken: None, carries, booked }
     }
 }
 
@@ -110,6 +123,38 @@ impl Exchange {
         Ok(turn.finish())
     }
 
+    /// Works off one frame of a socket that speaks for the `bound` session, if for any yet.
+    ///
+    /// # Errors
+    /// When the frame as a whole cannot be read; nothing was done then.
+    pub async fn handle_frame(
+        &self,
+        caller: Caller,
+        body: &Body<'_>,
+        bound: Option<SessionId>,
+    ) -> Result<SocketTurn, BodyError> {
+        let messages = body.messages(&self.limits)?;
+        if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
+            let answer = self.handshake(message);
+            let handshaken = answer.handshaken;
+            let replies = Some(answer);
+            return Ok(SocketTurn { replies, connects: Vec::new(), speaker: None, handshaken });
+        }
+        let mut turn = Turn::new(&self.broker, caller, &messages);
+        turn.bind(bound);
+        for message in &messages {
+            turn.take(message);
+        }
+        turn.settle().await;
+        Ok(turn.finish_on_socket())
+    }
+
+    /// The broker that requests are worked off on.
+    #[must_use]
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
     fn handshake(&self, message: &Message<'_>) -> Answer {
         let asked = asked_timesync(message, &self.broker);
         let wishes = Wishes {
@@ -143,7 +188,7 @@ impl Exchange {
             },
             handshake: Some(&self.offered),
         });
-        Answer { handshaken: id.is_some(), ..Answer::new(&self.broker, array, None) }
+        Answer { handshaken: id, ..Answer::new(&self.broker, array, None) }
     }
 
     fn open_session(

@@ -129,7 +129,7 @@ impl Endpoint {
                 let carried = answer.carries.take().map(Carried::from);
                 let plain = std::mem::take(&mut answer.text).into_bytes();
                 // The length of what holds a clientId shows nothing of it.
-                let (body, coding) = if answer.handshaken {
+                let (body, coding) = if answer.handshaken.is_some() {
                     (plain, Coding::Plain)
                 } else {
                     self.gzip.code(taken, plain).await
@@ -193,7 +193,7 @@ impl Endpoint {
             body.into()
         };
         let mut response = headers::response(StatusCode::OK, kind, body);
-        if answer.handshaken
+        if answer.handshaken.is_some()
             && caller.browser.is_none()
             && let Some(cookie) = self.cookies.issue()
         {
