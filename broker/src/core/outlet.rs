@@ -165,6 +165,12 @@ impl Outlet {
         self.session.key == session.key && self.session.state.lock().is_tapped_by(&self.hold)
     }
 
+    /// How far its session's events have gone out.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark(self.session.state.lock().queue.reach())
+    }
+
     /// What goes out now, if anything does. Never waits.
     pub fn poll(&mut self, now: Instant) -> Option<Push> {
         if let Some(why) = self.hold.released() {

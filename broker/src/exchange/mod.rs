@@ -16,11 +16,13 @@ use weft_protocol::{
 };
 
 pub use self::connect::HeldConnect;
-use self::connect::{answer_timesync, asked_timesync};
+use self::connect::{answer_timesync, asked_timesync, frames_len, push_frames};
 use self::turn::Turn;
 use crate::core::broker::{Broker, Wishes};
 pub use crate::core::frame::Booked;
 use crate::core::id::{BrowserId, SessionId, SessionIds};
+pub use crate::core::options::ResponseLimits as FrameLimits;
+use crate::core::queue::Batch;
 use crate::core::session::SessionHandle;
 
 /// Who sent a request, as far as sessions care.
@@ -84,6 +86,14 @@ impl Answer {
         let booked = broker.book_reply(text.len());
         Self { text, handshaken: None, carries, booked }
     }
+}
+
+/// Events that go out unasked, as one array.
+#[must_use]
+pub fn events(broker: &Broker, batch: &Batch) -> Answer {
+    let mut array = Array::with_capacity(frames_len(&batch.frames) + 2);
+    push_frames(&mut array, &batch.frames, batch.with_replay);
+    Answer::new(broker, array, None)
 }
 
 impl Exchange {

@@ -170,7 +170,7 @@ impl Endpoint {
     }
 
     /// Who asks. The rest of the head is dropped here, before anything is held.
-    fn caller(
+    pub(super) fn caller(
         &self,
         head: Head,
         transport: ConnectionType,

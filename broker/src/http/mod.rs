@@ -18,3 +18,4 @@ pub mod origins;
 pub mod publish;
 pub mod routes;
 pub mod stats;
+pub mod upgrade;

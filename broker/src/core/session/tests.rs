@@ -1,5 +1,5 @@
-use crate::core::frame::frame;
 use super::*;
+use crate::core::frame::frame;
 
 const BOUNDS: Bounds = Bounds {
     limits: QueueLimits { messages: 100, bytes: 1 << 20 },
