@@ -1,7 +1,7 @@
 // Starts real proxies from the very files that docs/proxies.md shows.
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ const IS_ROOT = process.getuid() === 0;
 export const PATIENCE = process.env.WEFT_LONG ? 10 : 4;
 
 const MODULES =
-  'mpm_event authz_core env proxy proxy_http cache cache_socache socache_shmcb buffer filter deflate';
+  'mpm_event authz_core env proxy proxy_http cache cache_disk buffer filter deflate';
 
 // What surrounds the file under test: `frame` is a main configuration where one is needed, `args`
 // start the program in the foreground with it.
@@ -116,24 +116,27 @@ export const HAS_BROWSER = isInstalled(process.env.CHROMIUM ?? '/usr/bin/chromiu
 export const fileOf = (kind, config) =>
   `${kind}${config === 'plain' ? '' : `-${config}`}.${PROGRAMS[kind].extension}`;
 
-// `upstream` is what has an `address`: the broker, or something in between. `change` alters the text
-// of the file, and has to.
-export async function startProxy(t, kind, config, upstream, { change = (text) => text } = {}) {
+const same = (text) => text;
+
+// `upstream` is what has an `address`: the broker, or something in between. `change` may alter the text
+// of the file, and `frame` that of what surrounds it; `prepare` may put more into the directory.
+export async function startProxy(t, kind, config, upstream, options = {}) {
+  const { change = same, frame = same, prepare } = options;
   const program = PROGRAMS[kind];
   const directory = await mkdtemp(join(tmpdir(), `weft-${kind}-`));
   // Whoever they become must be able to write there.
-  await chmod(directory, 0o777);
+  await mkdir(join(directory, 'cache'));
+  for (const each of [directory, join(directory, 'cache')]) await chmod(each, 0o777);
   const port = await freePort();
   const name = fileOf(kind, config);
-  const original = await readFile(join(CONF, name), 'utf8');
-  const changed = change(original);
-  const text = changed
+  const text = change(await readFile(join(CONF, name), 'utf8'))
     .replaceAll(/\b8000\b/g, port)
     .replaceAll(/\b8080\b/g, upstream.address.split(':')[1])
     .replaceAll(/\b10(?=s\b| seconds\b)|(?<=Timeout )10$/gm, config === 'hostile' ? PATIENCE : '$&');
   const place = { directory, port, file: join(directory, name), main: join(directory, 'main') };
   await writeFile(place.file, text);
-  await writeFile(place.main, program.frame?.(place) ?? '');
+  await writeFile(place.main, frame(program.frame?.(place) ?? ''));
+  await prepare?.(directory);
   const child = spawn(program.binary, program.args(place), { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
