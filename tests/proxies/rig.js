@@ -86,6 +86,7 @@ DefaultRuntimeDir ${directory}
 PidFile ${directory}/pid
 Mutex file:${directory} default
 ErrorLog ${directory}/log
+CacheRoot ${directory}/cache
 StartServers 1
 ServerLimit 1
 ThreadsPerChild 128
