@@ -78,4 +78,12 @@ describe('caches', { concurrency: 3 }, () => {
       record(t, { proxy: kind, config: 'hostile' }, 'cache', 'never stale');
     });
   }
+
+  test('nginx: told to ignore Cache-Control and cookies, it gives two clients one session', { ...BOUND, skip: !INSTALLED.includes('nginx') }, async (t) => {
+    const change = (text) => text.replace('proxy_ignore_headers', '$& Cache-Control Set-Cookie');
+    const proxy = await startProxy(t, 'nginx', 'hostile', await Broker.start(t), { change });
+    const clients = [];
+    for (const _ of [1, 2]) clients.push(read(await ask(proxy, script(HANDSHAKE)))[0].clientId);
+    assert.equal(clients[0], clients[1]);
+  });
 });

@@ -1,6 +1,9 @@
 // Small proxies of our own, for what the real ones do not show or cannot do.
-import { connect, createServer } from 'node:net';
+import { createHash } from 'node:crypto';
 import http from 'node:http';
+import { connect, createServer } from 'node:net';
+
+const same = (all) => all;
 
 const listen = (server) =>
   new Promise((resolve) => {
@@ -42,8 +45,9 @@ export async function witness(t, target) {
 }
 
 // A middlebox that takes HTTP apart: `headers` may change those of a response; with `pieces` each
-// byte of a body travels as a chunk of its own.
-export async function middlebox(t, target, { headers = (all) => all, pieces = false } = {}) {
+// byte of a body travels as a chunk of its own. It knows no upgrades, unless it `swallows`: then it
+// agrees to a WebSocket, and what comes over that goes nowhere.
+export async function middlebox(t, target, { headers = same, pieces = false, swallows = false } = {}) {
   const agent = new http.Agent({ keepAlive: true, maxSockets: Infinity });
   const [host, port] = target.address.split(':');
   const server = http.createServer((request, response) => {
@@ -67,10 +71,23 @@ export async function middlebox(t, target, { headers = (all) => all, pieces = fa
     });
     request.pipe(passed);
   });
+  const sockets = new Set();
+  const swallowed = (request, socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {}).on('close', () => sockets.delete(socket)).resume();
+    const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
+    const accept = createHash('sha1').update(key).digest('base64');
+    socket.write(
+      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+        `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    );
+  };
+  if (swallows) server.on('upgrade', swallowed);
   server.keepAliveTimeout = 75_000;
   t.after(() => {
     server.close();
     server.closeAllConnections();
+    for (const socket of sockets) socket.destroy();
     agent.destroy();
   });
   return { kind: 'middlebox', config: 'hostile', ...(await listen(server)) };

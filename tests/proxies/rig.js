@@ -120,9 +120,10 @@ export const fileOf = (kind, config) =>
 const same = (text) => text;
 
 // `upstream` is what has an `address`: the broker, or something in between. `change` may alter the text
-// of the file, and `frame` that of what surrounds it; `prepare` may put more into the directory.
+// of the file, and `frame` that of what surrounds it; `prepare` may put more into the directory; `more`
+// goes to the command line.
 export async function startProxy(t, kind, config, upstream, options = {}) {
-  const { change = same, frame = same, prepare } = options;
+  const { change = same, frame = same, prepare, more = [] } = options;
   const program = PROGRAMS[kind];
   const directory = await mkdtemp(join(tmpdir(), `weft-${kind}-`));
   // Whoever they become must be able to write there.
@@ -138,7 +139,7 @@ export async function startProxy(t, kind, config, upstream, options = {}) {
   await writeFile(place.file, text);
   await writeFile(place.main, frame(program.frame?.(place) ?? ''));
   await prepare?.(directory);
-  const child = spawn(program.binary, program.args(place), { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program.binary, [...program.args(place), ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (more) => {
