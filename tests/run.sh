@@ -53,6 +53,9 @@ fi
 say "JavaScript: stock clients in node and in Chromium"
 (cd tests/js && npm ci --silent --no-audit --no-fund && npm test --silent)
 
+say "stock clients through nginx, haproxy, varnish, squid and apache"
+tests/proxies/run.sh ${long:+--long}
+
 if [ -n "$long" ]; then
   say "long: 50,000 seeds of 500 steps"
   WEFT_SIM_SEEDS=50000 WEFT_SIM_STEPS=500 \
