@@ -19,4 +19,6 @@ pub mod process;
 pub mod replies;
 pub mod schema;
 pub mod siege;
+pub mod transports;
 pub mod wait;
+pub mod websocket;
