@@ -18,7 +18,7 @@ use crate::core::broker::Broker;
 use crate::core::channels::PastLimits;
 use crate::core::clock::{Clock, SystemClock};
 use crate::core::id::SystemIds;
-use crate::core::options::{Options, QueueLimits, QueuePolicy, UnkeptPolicy};
+use crate::core::options::{Options, QueueLimits, QueuePolicy, ResponseLimits, UnkeptPolicy};
 use crate::core::rules::{Durability, Rule, Rules};
 use crate::core::stats::Stats;
 use crate::exchange::Exchange;
@@ -33,8 +33,10 @@ use crate::http::listener::{Listener, ListenerOptions};
 use crate::http::origins::{AllowedOrigin, Origins};
 use crate::http::routes::{self, Site};
 use crate::http::stats::HttpStats;
+use crate::http::upgrade::Sockets;
 use crate::storage::{Storage, StorageOptions, sled_options};
 use crate::ticker;
+use crate::transport::websocket::SocketOptions;
 
 /// Connections that the admin address keeps for itself.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -114,7 +116,15 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         tasks,
         stop: stop.clone(),
     };
-    let site = site(config, endpoint(config, &broker, cookies, bodies), &broker);
+    let sockets = config.bayeux.websocket.then(|| {
+        Arc::new(Sockets {
+            options: socket_options(config),
+            stats: http_stats.clone(),
+            tasks: running.public_tasks.clone(),
+            stop: running.stop.clone(),
+        })
+    });
+    let site = site(config, endpoint(config, &broker, cookies, bodies), sockets, &broker);
     let public = listener(public, connections, running.public_tasks.clone(), &running.stop);
     tokio::spawn(public.serve(routes::public(site)));
     let few = ConnectionLimits {
@@ -156,7 +166,12 @@ async fn open_broker(config: &Config, stats: Stats) -> Result<(Arc<Broker>, Stor
     Ok((broker, storage))
 }
 
-fn site(config: &Config, endpoint: Endpoint, broker: &Arc<Broker>) -> Site {
+fn site(
+    config: &Config,
+    endpoint: Endpoint,
+    sockets: Option<Arc<Sockets>>,
+    broker: &Arc<Broker>,
+) -> Site {
     let endpoint = Arc::new(endpoint);
     let api = Api {
         broker: Arc::clone(broker),
@@ -168,6 +183,7 @@ fn site(config: &Config, endpoint: Endpoint, broker: &Arc<Broker>) -> Site {
     Site {
         api: Arc::new(api),
         endpoint,
+        sockets,
         mounts: config.bayeux.mounts.clone().into(),
         demo: config.demo.enabled,
     }
@@ -229,7 +245,11 @@ fn endpoint(
     cookies: Cookies,
     budget: Arc<BodyBudget>,
 ) -> Endpoint {
-    let mut offered = vec![ConnectionType::LongPolling, ConnectionType::CrossOriginLongPolling];
+    let mut offered = Vec::new();
+    if config.bayeux.websocket {
+        offered.push(ConnectionType::WebSocket);
+    }
+    offered.extend([ConnectionType::LongPolling, ConnectionType::CrossOriginLongPolling]);
     if config.bayeux.callback_polling {
         offered.push(ConnectionType::CallbackPolling);
     }
@@ -355,6 +375,20 @@ fn listener_options(config: &Config) -> ListenerOptions {
             write: config.http.body_timeout.get(),
         },
         idle: config.http.idle_timeout.get(),
+    }
+}
+
+fn socket_options(config: &Config) -> SocketOptions {
+    let socket = &config.websocket;
+    SocketOptions {
+        ping_interval: socket.ping_interval.get(),
+        pong_timeout: socket.pong_timeout.get(),
+        frame: ResponseLimits {
+            messages: size(socket.frame_messages),
+            bytes: size(socket.frame_bytes.get()),
+        },
+        message_bytes: size(config.limits.body.get()),
+        idle: config.sessions.max_interval.get(),
     }
 }
 

@@ -9,7 +9,7 @@ use weft_broker::core::clock::{Clock, SystemClock};
 use weft_broker::core::held::Wakes;
 use weft_broker::core::id::SessionId;
 use weft_broker::core::options::Options;
-use weft_broker::core::proof::ConnectRequest;
+use weft_broker::core::proof::{Carrier, ConnectRequest};
 use weft_broker::core::publishing::Publication;
 use weft_broker::core::rules::{Rule, Rules};
 use weft_broker::core::session::SessionHandle;
@@ -49,6 +49,7 @@ fn connect(id: &str) -> ConnectRequest<'_> {
         alone: true,
         advice: None,
         ack: None,
+        carrier: Carrier::Poll,
     }
 }
 

@@ -10,7 +10,7 @@ use weft_broker::core::connect::Connected;
 use weft_broker::core::held::Wakes;
 use weft_broker::core::id::SessionId;
 use weft_broker::core::options::Options;
-use weft_broker::core::proof::ConnectRequest;
+use weft_broker::core::proof::{Carrier, ConnectRequest};
 use weft_broker::core::publishing::Publication;
 use weft_broker::core::session::SessionHandle;
 use weft_broker::core::stats::Stats;
@@ -23,6 +23,7 @@ fn connect(broker: &Broker, session: &Arc<SessionHandle>, id: &str) -> Connected
         alone: true,
         advice: None,
         ack: None,
+        carrier: Carrier::Poll,
     };
     let received = broker.receive_connect(session, &request).expect("it lives");
     broker.answer_connect(session, received, Some(id), false)

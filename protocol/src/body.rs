@@ -28,6 +28,12 @@ impl<'a> Body<'a> {
         Ok(Self(Texts::One(text)))
     }
 
+    /// A text frame of a WebSocket, one JSON text.
+    #[must_use]
+    pub fn text(text: &'a str) -> Self {
+        Self(Texts::One(text))
+    }
+
     /// The `message` parameters of a callback-polling GET (checklist J1), one batch in all.
     pub fn values(values: Vec<String>) -> Result<Self, BodyError> {
         if values.is_empty() { Err(BodyError::Empty) } else { Ok(Self(Texts::Many(values))) }

@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 
 use crate::message::{Field, Fields};
-use crate::{ChannelLimits, ChannelName, ClientAdvice, Error, Offered, Pattern, json};
+use crate::{
+    ChannelLimits, ChannelName, ClientAdvice, ConnectionType, Error, Offered, Pattern, json,
+};
 
 /// A message that is well formed. Whether its sender may ask for it is the broker's to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,10 +18,12 @@ pub enum Request<'a> {
         /// The connection types it listed.
         offered: Offered,
     },
-    /// `/meta/connect` (checklist E10); its connection type is not looked at (checklist L2).
+    /// `/meta/connect` (checklist E10).
     Connect {
         /// The client's advice, if it was an object (checklist D6).
         advice: Option<ClientAdvice>,
+        /// The connection type it names; one that is missing or unknown is no fault (checklist L2).
+        by: Option<ConnectionType>,
     },
     /// `/meta/subscribe` (checklist E22).
     Subscribe {
@@ -56,9 +60,13 @@ impl<'a> Request<'a> {
         limits: &ChannelLimits,
     ) -> Result<Self, Error> {
         Ok(match channel.as_ref() {
-            "/meta/connect" => {
-                Self::Connect { advice: fields.get(Field::Advice).and_then(ClientAdvice::read) }
-            }
+            "/meta/connect" => Self::Connect {
+                advice: fields.get(Field::Advice).and_then(ClientAdvice::read),
+                by: fields
+                    .get(Field::ConnectionType)
+                    .and_then(json::string)
+                    .and_then(|name| ConnectionType::from_wire(&name)),
+            },
             "/meta/handshake" => {
                 let types = fields.get(Field::SupportedConnectionTypes);
                 Self::Handshake { offered: Offered::read(types) }

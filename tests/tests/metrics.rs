@@ -10,7 +10,7 @@ use weft_tests::held::Held;
 use weft_tests::http::{Connection, Request};
 
 /// Every metric that these tests move, or that is moved in `limits.rs`.
-const NAMES: [&str; 46] = [
+const NAMES: [&str; 47] = [
     "weft_batch_messages",
     "weft_body_bytes",
     "weft_connections",
@@ -36,6 +36,7 @@ const NAMES: [&str; 46] = [
     "weft_sessions_ended_total",
     "weft_spills_total",
     "weft_subscriptions",
+    "weft_websockets",
     "weft_gaps_told_total",
     "weft_messages_replayed_total",
     "weft_past_bytes",

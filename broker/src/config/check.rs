@@ -30,6 +30,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     let mut problems = Problems(Vec::new());
     addresses(config, &mut problems);
     mounts(config, &mut problems);
+    websocket(config, &mut problems);
     sessions(config, &mut problems);
     browsers(config, &mut problems);
     limits(config, &mut problems);
@@ -127,6 +128,15 @@ fn mounts(config: &Config, problems: &mut Problems) {
             format!("{mount:?} is there twice"),
         );
     }
+}
+
+fn websocket(config: &Config, problems: &mut Problems) {
+    let websocket = &config.websocket;
+    let long = HumanDuration::secs(3_600);
+    problems.range("websocket.ping_interval", websocket.ping_interval, (SHORT, long));
+    problems.range("websocket.pong_timeout", websocket.pong_timeout, (SHORT, long));
+    problems.positive("websocket.frame_messages", websocket.frame_messages);
+    problems.positive("websocket.frame_bytes", websocket.frame_bytes.get());
 }
 
 fn sessions(config: &Config, problems: &mut Problems) {

@@ -30,7 +30,7 @@ pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
 pub use sections::{
     Auth, AuthMode, Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite,
-    Sessions, UnkeptPolicy,
+    Sessions, UnkeptPolicy, WebSocket,
 };
 pub use store::{Publish, Store, StoreKind};
 pub use units::{ByteSize, HumanDuration};
@@ -59,6 +59,8 @@ pub struct Config {
     pub auth: Auth,
     /// Where and how Bayeux is spoken.
     pub bayeux: Bayeux,
+    /// How WebSockets are treated.
+    pub websocket: WebSocket,
     /// How long sessions and their held connects live.
     pub sessions: Sessions,
     /// Several sessions in one browser.
@@ -90,6 +92,7 @@ impl Default for Config {
             deliver_on_any_reply: false,
             auth: Auth::default(),
             bayeux: Bayeux::default(),
+            websocket: WebSocket::default(),
             sessions: Sessions::default(),
             browsers: Browsers::default(),
             limits: Limits::default(),

@@ -45,12 +45,41 @@ pub struct Bayeux {
     /// Whether the callback-polling transport (JSONP) is offered. Default true: it follows the same
     /// rules of origin as everything else.
     pub callback_polling: bool,
+    /// Whether the websocket transport is offered. Default true.
+    pub websocket: bool,
 }
 
 impl Default for Bayeux {
     fn default() -> Self {
         let mounts = ["/bayeux", "/cometd", "/faye"].map(str::to_owned).into();
-        Self { mounts, callback_polling: true }
+        Self { mounts, callback_polling: true, websocket: true }
+    }
+}
+
+/// `[websocket]`: how WebSockets are treated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebSocket {
+    /// How long nothing is written before a ping is, 100ms to 1h; less than the time after which the
+    /// proxies in between close what is idle. Default 20s: many close after 30s or 60s.
+    pub ping_interval: HumanDuration,
+    /// How long a peer may be silent while a ping is unanswered, 100ms to 1h; readers that are slow
+    /// have a second more for each 4KB under way. Default 20s.
+    pub pong_timeout: HumanDuration,
+    /// The most events in one frame. Default 100: more of them make none cheaper.
+    pub frame_messages: u64,
+    /// The size, in bytes, from which a frame takes no further event; one always fits. Default 64KiB.
+    pub frame_bytes: ByteSize,
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self {
+            ping_interval: HumanDuration::secs(20),
+            pong_timeout: HumanDuration::secs(20),
+            frame_messages: 100,
+            frame_bytes: ByteSize::kib(64),
+        }
     }
 }
 

@@ -166,7 +166,10 @@ fn variables_hold_toml_or_plain_text_and_lists_also_commas() {
     .unwrap()
     .config;
     assert_eq!(config.origins.len(), 2);
-    assert_eq!(config.bayeux, Bayeux { mounts: vec!["/x".to_owned()], callback_polling: false });
+    assert_eq!(
+        config.bayeux,
+        Bayeux { mounts: vec!["/x".to_owned()], callback_polling: false, ..Bayeux::default() }
+    );
     assert_eq!(config.sessions.max_interval, HumanDuration::secs(5));
     assert_eq!((config.limits.body, config.limits.depth), (ByteSize::kib(64), 8));
     assert_eq!(config.data, PathBuf::from("2026"));

@@ -235,6 +235,12 @@ impl Broker {
         Ok(session)
     }
 
+    /// Whether a session of this id lives.
+    #[must_use]
+    pub fn knows(&self, id: &SessionId) -> bool {
+        self.registry.get(id).is_some()
+    }
+
     /// Subscribes to all of the patterns, or to none (L6). Below `/service` it has no effect (G3).
     /// Where the client asks for replay, the new ones begin in the past (decisions 5); what is
     /// missing from there is told.
@@ -345,7 +351,12 @@ impl Broker {
     /// Answers every held connect with advice to come back a little later, and holds none any more.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        self.registry.for_each(|session| self.let_go(session, Release::Drained));
+        self.registry.for_each(|session| {
+            self.let_go(session, Release::Drained);
+            if let Some(tap) = &session.state.lock().outlet {
+                tap.hold.release(Release::Drained);
+            }
+        });
     }
 
     /// Whether the broker is going away.

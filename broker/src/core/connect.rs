@@ -11,7 +11,8 @@ use super::browsers::Claim;
 use super::frame::Booked;
 use super::held::{Held, Hold, Release};
 use super::options::ResponseLimits;
-use super::proof::ConnectRequest;
+use super::outlet::OutletKind;
+use super::proof::{Carrier, ConnectRequest};
 use super::queue::Batch;
 use super::session::{AdviceDebt, End, Session, SessionHandle};
 
@@ -69,14 +70,21 @@ impl Broker {
             self.stats.superseded.inc();
             return Ok(Received::Stale);
         }
-        let resent = state.receive_connect(connect);
-        self.stats.resent.inc_by(resent as u64);
+        if connect.carrier == Carrier::Poll {
+            self.detach_from(session, &mut state, Release::Superseded);
+        }
+        if state.pushes() {
+            state.receive_heartbeat(connect);
+        } else {
+            let resent = state.receive_connect(connect);
+            self.stats.resent.inc_by(resent as u64);
+        }
         if let Some((older, why)) = state.supersede(self.clock.now()) {
             self.stats.superseded.inc();
             older.release(why);
         }
         self.touch(session, &mut state);
-        let (behind, number) = (state.is_behind(), state.connects);
+        let (behind, number) = (state.is_behind() && !state.pushes(), state.connects);
         drop(state);
         if behind {
             self.catch_up(session);
@@ -105,7 +113,7 @@ impl Broker {
             asked.map_or(self.options.timeout, Duration::from_millis).min(self.options.timeout)
         };
         let now = self.clock.now();
-        let hold = Hold::new(now + wait);
+        let hold = Arc::new(Hold::default());
         let mut state = session.state.lock();
         if state.ended.is_some() {
             hold.release(Release::Ended);
@@ -129,6 +137,7 @@ impl Broker {
             broker: Arc::clone(self),
             session: Arc::clone(session),
             hold,
+            deadline: now + wait,
             number,
             id: connect.id.map(Box::from),
             asked_advice: connect.advice.is_some(),
@@ -141,9 +150,14 @@ impl Broker {
     /// Whether this session may wait now; takes the place of another tab if it must (R6, R6a).
     fn may_wait(&self, session: &Arc<SessionHandle>) -> bool {
         let (browser, demoted) = {
-            let state = session.state.lock();
+            let mut state = session.state.lock();
             if !state.connected || state.has_news(self.clock.now()) {
                 return false;
+            }
+            if state.outlet.is_some() {
+                // No request of a browser is held up by it (R6).
+                state.demoted = false;
+                return state.pushes_by() != Some(OutletKind::EventSource);
             }
             (state.browser(), state.demoted)
         };
@@ -216,7 +230,7 @@ impl Broker {
 
     fn give_way(&self, session: &SessionHandle, state: &mut Session, asked: bool) -> Connected {
         let advice = self.advise(session, state, asked);
-        Connected { outcome: Ok(()), advice, batch: Batch::default(), reply_no: 0, ack: None }
+        succeeded(advice, 0)
     }
 
     fn answer(
@@ -227,6 +241,13 @@ impl Broker {
         asked_advice: bool,
     ) -> Connected {
         let now = self.clock.now();
+        if state.pushes() {
+            let batch = state.answer_heartbeat(now);
+            self.stats.gaps.inc_by(batch.gaps.len() as u64);
+            let advice = self.advise(session, state, asked_advice);
+            self.touch(session, state);
+            return Connected { batch, ..succeeded(advice, state.reply_no) };
+        }
         let limits = self.response_now(state);
         let withheld = limits.is_none();
         let (batch, ack) = match limits {
@@ -252,7 +273,7 @@ impl Broker {
     /// What a reply may carry now. Where slow readers have left no memory for large ones, a small part;
     /// an event that is larger than that waits, and its client is asked to come again a little later:
     /// then there is nothing.
-    fn response_now(&self, state: &Session) -> Option<ResponseLimits> {
+    pub(crate) fn response_now(&self, state: &Session) -> Option<ResponseLimits> {
         let limits = self.options.response();
         let left = self.options.response_bytes_total.saturating_sub(self.replies.get());
         let waits = state.queue.next_bytes().is_some_and(|next| next > REPLY_FREE);
@@ -288,6 +309,11 @@ impl Broker {
             let interval_ms = millis(self.options.browser_interval).max(normal.interval_ms);
             return Some(Advice { interval_ms, multiple_clients: true, ..normal });
         }
+        if state.pushes_by() == Some(OutletKind::EventSource) {
+            // Its connects are answered at once, and tell no more than that the client lives.
+            let interval_ms = millis(self.options.timeout).max(normal.interval_ms);
+            return Some(Advice { interval_ms, timeout_ms: 0, ..normal });
+        }
         if state.advice == AdviceDebt::None {
             return asked.then_some(normal);
         }
@@ -297,7 +323,11 @@ impl Broker {
 
     /// The answer to a held connect, if it is time for one.
     pub(crate) fn poll_held(&self, held: &Held, now: std::time::Instant) -> Option<Connected> {
-        if held.session.state.lock().is_behind() {
+        let behind = {
+            let state = held.session.state.lock();
+            state.is_behind() && !state.pushes()
+        };
+        if behind {
             self.catch_up(&held.session);
         }
         let mut state = held.session.state.lock();
@@ -320,7 +350,7 @@ impl Broker {
             Some(Release::Demoted | Release::Drained | Release::Overtaken) => {
                 self.answer(&held.session, &mut state, id, held.asked_advice)
             }
-            None if state.has_news(now) || now >= held.hold.deadline => {
+            None if state.has_news(now) || now >= held.deadline => {
                 state.hold = None;
                 self.answer(&held.session, &mut state, id, held.asked_advice)
             }
@@ -357,8 +387,7 @@ impl Broker {
     /// The answer to a connect of a session that disconnected (E18).
     #[must_use]
     pub fn farewell(&self) -> Connected {
-        let advice = Some(self.advice(Reconnect::None));
-        Connected { outcome: Ok(()), advice, batch: Batch::default(), reply_no: 0, ack: None }
+        succeeded(Some(self.advice(Reconnect::None)), 0)
     }
 
     /// The last answer of a session whose queue passed its bounds: what it missed, and to start over.
@@ -409,11 +438,11 @@ impl Broker {
     /// a connect's.
     pub fn take_for_any_reply(&self, session: &SessionHandle) -> (Batch, u64) {
         // Where replies are acknowledged, only connect replies carry what that proves (checklist X1).
-        let (behind, numbered) = {
+        let (behind, elsewhere) = {
             let state = session.state.lock();
-            (state.is_behind(), state.proof.has_numbers())
+            (state.is_behind(), state.proof.has_numbers() || state.outlet.is_some())
         };
-        if numbered {
+        if elsewhere {
             return (Batch::default(), 0);
         }
         if behind {
@@ -434,4 +463,9 @@ impl Broker {
     pub fn overtake(&self, session: &Arc<SessionHandle>) {
         self.let_go(session, Release::Overtaken);
     }
+}
+
+/// A reply that carries nothing.
+fn succeeded(advice: Option<Advice>, reply_no: u64) -> Connected {
+    Connected { outcome: Ok(()), advice, batch: Batch::default(), reply_no, ack: None }
 }

@@ -62,6 +62,9 @@ impl Broker {
             if let Some(hold) = state.hold.take() {
                 hold.release(Release::Ended);
             }
+            if let Some(tap) = state.outlet.take() {
+                tap.hold.release(Release::Ended);
+            }
             (state.browser(), state.connected)
         };
         self.registry.remove(&session.id);

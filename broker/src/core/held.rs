@@ -34,29 +34,23 @@ pub enum Release {
     Overrun,
 }
 
-/// The part of a held connect that the session keeps: how to wake it.
-#[derive(Debug)]
+/// The part that the session keeps of a held connect, or of an outlet: how to wake it.
+#[derive(Debug, Default)]
 pub struct Hold {
-    /// When it is answered at the latest.
-    pub deadline: Instant,
     release: OnceLock<Release>,
     woken: AtomicBool,
     notify: Notify,
 }
 
 impl Hold {
-    pub(crate) fn new(deadline: Instant) -> Arc<Self> {
-        Arc::new(Self {
-            deadline,
-            release: OnceLock::new(),
-            woken: AtomicBool::new(false),
-            notify: Notify::new(),
-        })
-    }
-
     /// Lets it go; the first reason given counts.
     pub(crate) fn release(&self, why: Release) {
         let _ = self.release.set(why);
+        self.notify.notify_one();
+    }
+
+    /// Wakes it now.
+    pub(crate) fn wake(&self) {
         self.notify.notify_one();
     }
 
@@ -67,6 +61,11 @@ impl Hold {
     /// True once: whoever gets it must wake the hold, at the end of the publisher's batch.
     pub(crate) fn claim_wake(&self) -> bool {
         !self.woken.swap(true, Ordering::Relaxed)
+    }
+
+    /// Waits until it is woken or let go.
+    pub(crate) async fn woken(&self) {
+        self.notify.notified().await;
     }
 
     /// What woke it went another way; it may be woken again.
@@ -100,6 +99,8 @@ pub struct Held {
     pub(crate) broker: Arc<Broker>,
     pub(crate) session: Arc<SessionHandle>,
     pub(crate) hold: Arc<Hold>,
+    /// When it is answered at the latest.
+    pub(crate) deadline: Instant,
     /// Which of its session's connects it is.
     pub(crate) number: u64,
     pub(crate) id: Option<Box<str>>,
@@ -122,7 +123,12 @@ impl Held {
     #[must_use]
     pub fn due(&self) -> Instant {
         let lazy_until = self.session.state.lock().lazy_until;
-        lazy_until.map_or(self.hold.deadline, |until| until.min(self.hold.deadline))
+        lazy_until.map_or(self.deadline, |until| until.min(self.deadline))
+    }
+
+    /// Waits until there may be an answer. Cancel-safe.
+    pub async fn woken(&self) {
+        self.hold.woken().await;
     }
 
     /// Whether it waits, rather than being let go and about to be answered.
@@ -152,7 +158,7 @@ impl Held {
             }
             tokio::select! {
                 biased;
-                () = self.hold.notify.notified() => {}
+                () = self.hold.woken() => {}
                 () = tokio::time::sleep_until(self.due().into()) => {}
             }
         }
@@ -160,7 +166,7 @@ impl Held {
 
     fn is_due(&self, now: Instant) -> bool {
         self.hold.released().is_some()
-            || now >= self.hold.deadline
+            || now >= self.deadline
             || self.session.state.lock().has_news(now)
     }
 

@@ -23,6 +23,7 @@ pub mod history;
 pub mod id;
 mod marks;
 pub mod options;
+pub mod outlet;
 pub mod past;
 pub mod positions;
 pub mod proof;

@@ -20,6 +20,18 @@ pub struct ConnectRequest<'a> {
     pub advice: Option<ClientAdvice>,
     /// The number of the last reply that the client has seen, if it says (`ext.ack`).
     pub ack: Option<u64>,
+    /// How it came.
+    pub carrier: Carrier,
+}
+
+/// By what a connect came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Carrier {
+    /// A request whose reply carries the events; whatever else carried them gives way.
+    #[default]
+    Poll,
+    /// What carries the session's events already, or a request beside it.
+    Outlet,
 }
 
 impl ConnectRequest<'_> {
@@ -114,7 +126,14 @@ mod tests {
 
     fn connect(id: &str, alone: bool, timeout_ms: Option<u64>) -> ConnectRequest<'_> {
         let advice = timeout_ms.map(|ms| ClientAdvice { timeout_ms: Some(ms), interval_ms: None });
-        ConnectRequest { arrived: Instant::now(), id: Some(id), alone, advice, ack: None }
+        ConnectRequest {
+            arrived: Instant::now(),
+            id: Some(id),
+            alone,
+            advice,
+            ack: None,
+            carrier: Carrier::Poll,
+        }
     }
 
     /// Sends connects, each of which is answered, and says which of them found the last lost.

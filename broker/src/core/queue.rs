@@ -219,12 +219,29 @@ impl Queue {
     /// Whether a reply would carry anything that has not gone out yet.
     #[must_use]
     pub fn has_news(&self) -> bool {
-        self.frames.len() > self.sent || self.gaps.untold()
+        self.has_unsent() || self.has_untold()
+    }
+
+    /// Whether any event has not gone out yet.
+    #[must_use]
+    pub fn has_unsent(&self) -> bool {
+        self.frames.len() > self.sent
+    }
+
+    /// Whether any loss is yet to be told.
+    #[must_use]
+    pub fn has_untold(&self) -> bool {
+        self.gaps.untold()
     }
 
     /// Takes what goes into one connect reply. It stays here until it is confirmed.
     pub fn take(&mut self, limits: ResponseLimits) -> Batch {
-        Batch { frames: self.take_frames(limits), gaps: self.gaps.tell(), with_replay: false }
+        Batch { frames: self.take_frames(limits), gaps: self.take_gaps(), with_replay: false }
+    }
+
+    /// Takes the losses that are yet to be told.
+    pub fn take_gaps(&mut self) -> Vec<Gap> {
+        self.gaps.tell()
     }
 
     /// Takes the events of a reply that has no place for gaps: at least one, then as many as the

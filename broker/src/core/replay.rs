@@ -307,10 +307,11 @@ impl Broker {
         vec![Gap { channel: Arc::from("/**"), from, to }]
     }
 
-    /// Wakes a session's held connect if it has something to carry.
+    /// Wakes a session's held connect, or its outlet, if that has something to carry.
     pub(crate) fn wake_if_news(&self, session: &SessionHandle, wakes: &mut Wakes) {
         let state = session.state.lock();
-        if state.has_news(self.clock.now())
+        let now = self.clock.now();
+        if (state.has_news(now) || state.has_events(now))
             && let Some(hold) = state.wake()
         {
             wakes.push(hold);

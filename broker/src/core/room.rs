@@ -80,7 +80,7 @@ impl Broker {
         if self.waiting_bytes() > hard {
             self.registry.for_each(|session| {
                 let mut state = session.state.lock();
-                if state.hold.is_none() {
+                if state.hold.is_none() && state.outlet.is_none() {
                     self.drop_from(&mut state, Queue::drop_all);
                     self.give_up_past(&mut state, 0);
                 }
@@ -195,6 +195,9 @@ impl Broker {
         state.overrun = true;
         if let Some(hold) = &state.hold {
             hold.release(Release::Overrun);
+        }
+        if let Some(tap) = &state.outlet {
+            tap.hold.release(Release::Overrun);
         }
     }
 }

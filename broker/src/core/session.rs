@@ -15,6 +15,7 @@ use super::gaps::everywhere;
 use super::held::{Hold, Release};
 use super::id::{BrowserId, SessionId};
 use super::options::{Bounds, QueueLimits, ResponseLimits};
+use super::outlet::{OutletKind, Tap};
 use super::proof::{ConnectRequest, Proof, Verdict};
 use super::queue::{Batch, Queue};
 use super::rules::Rule;
@@ -110,8 +111,11 @@ pub struct Session {
     pub(crate) queue: Queue,
     pub(crate) binding: Binding,
     pub(crate) hold: Option<Arc<Hold>>,
+    /// What its events go out by unasked, if anything.
+    pub(crate) outlet: Option<Box<Tap>>,
     pub(crate) ended: Option<End>,
-    /// Last sign of life; the session may expire `idle_max` later, unless a connect is held.
+    /// Last sign of life; the session may expire `idle_max` later, unless a connect is held or an
+    /// outlet is there.
     pub(crate) contact: Instant,
     /// When its one entry among the deadlines stands.
     pub(crate) armed: Instant,
@@ -156,6 +160,7 @@ impl Session {
             queue: Queue::default(),
             binding: Binding::Undecided,
             hold: None,
+            outlet: None,
             ended: None,
             contact: now,
             armed,
@@ -231,6 +236,35 @@ impl Session {
         resent
     }
 
+    /// Takes in a connect of a session whose events go out by its outlet. It settles nothing of what
+    /// a socket carried; one that comes beside a stream shows that this was alive at the one before.
+    pub(crate) fn receive_heartbeat(&mut self, connect: &ConnectRequest<'_>) {
+        self.latest = connect.arrived;
+        self.connects += 1;
+        if self.advice == AdviceDebt::Sent {
+            self.advice = AdviceDebt::None;
+        }
+        if let Some(advice) = connect.advice {
+            self.client_interval = Duration::from_millis(advice.interval_ms.unwrap_or(0));
+        }
+        let reach = self.queue.reach();
+        let Some(tap) = self.outlet.as_mut().filter(|tap| tap.kind == OutletKind::EventSource)
+        else {
+            return;
+        };
+        let before = std::mem::replace(&mut tap.heartbeat, reach);
+        self.queue.confirm(before);
+    }
+
+    /// The same when it is answered: losses are told, events go another way.
+    pub(crate) fn answer_heartbeat(&mut self, now: Instant) -> Batch {
+        self.latest = self.latest.max(now);
+        self.connected = true;
+        let gaps = self.queue.take_gaps();
+        self.number(!gaps.is_empty());
+        Batch { gaps, ..Batch::default() }
+    }
+
     /// Forgets what the client says it has seen, also if the connect that says so comes late.
     pub(crate) fn acknowledge(&mut self, connect: &ConnectRequest<'_>) {
         if let Some(reach) = self.proof.acknowledged(connect) {
@@ -281,8 +315,35 @@ impl Session {
     /// Whether a connect has something to carry now: what is queued, unless all of it may wait, or
     /// what is yet to be read.
     pub(crate) fn has_news(&self, now: Instant) -> bool {
-        let waits = self.lazy_until.is_some_and(|until| now < until);
-        self.is_behind() || (self.queue.has_news() && !waits)
+        if self.pushes() {
+            return self.queue.has_untold();
+        }
+        self.is_behind() || (self.queue.has_news() && !self.waits(now))
+    }
+
+    /// Whether events are there to go out, however they do: queued, or yet to be read.
+    pub(crate) fn has_events(&self, now: Instant) -> bool {
+        self.is_behind() || (self.queue.has_unsent() && !self.waits(now))
+    }
+
+    /// Whether all that is queued may wait for company.
+    pub(crate) fn waits(&self, now: Instant) -> bool {
+        self.lazy_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether events go out unasked: not where they wait for an acknowledgement of each reply.
+    pub(crate) fn pushes(&self) -> bool {
+        self.outlet.is_some() && !self.proof.has_numbers()
+    }
+
+    /// Whether it is this outlet that the session has.
+    pub(crate) fn is_tapped_by(&self, hold: &Arc<Hold>) -> bool {
+        self.outlet.as_ref().is_some_and(|tap| Arc::ptr_eq(&tap.hold, hold))
+    }
+
+    /// What kind of outlet its events go out by, if they do.
+    pub(crate) fn pushes_by(&self) -> Option<OutletKind> {
+        self.outlet.as_ref().filter(|_| self.pushes()).map(|tap| tap.kind)
     }
 
     /// Whether anything of the past is yet to be read.
@@ -386,9 +447,11 @@ impl Session {
         }
     }
 
-    /// The hold to wake, if one waits and nobody woke it yet.
+    /// The hold to wake, if one waits for events and nobody woke it yet.
     pub(crate) fn wake(&self) -> Option<Arc<Hold>> {
-        self.hold.as_ref().filter(|hold| hold.claim_wake()).map(Arc::clone)
+        let tap = self.outlet.as_ref().filter(|_| self.pushes());
+        let hold = tap.map(|tap| &tap.hold).or(self.hold.as_ref());
+        hold.filter(|hold| hold.claim_wake()).map(Arc::clone)
     }
 
     /// A newer connect replaces the held one. Answers whether the two fight: then the older is told
@@ -406,86 +469,13 @@ impl Session {
         Some((hold, if fight { Release::Fought } else { Release::Superseded }))
     }
 
-    /// When it expires if nothing comes; `None` while a connect is held.
+    /// When it expires if nothing comes; `None` while a connect is held or an outlet is there.
     pub(crate) fn expires_at(&self, idle_max: Duration) -> Option<Instant> {
-        self.hold.is_none().then(|| self.contact + idle_max)
+        let present = self.hold.is_some() || self.outlet.is_some();
+        (!present).then(|| self.contact + idle_max)
     }
 }
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
-mod tests {
-    use super::super::frame::frame;
-    use super::*;
-
-    const BOUNDS: Bounds = Bounds {
-        limits: QueueLimits { messages: 100, bytes: 1 << 20 },
-        spills: true,
-        drops_oldest: true,
-    };
-    const RESPONSE: ResponseLimits = ResponseLimits { messages: 100, bytes: 1 << 20 };
-
-    fn session() -> Session {
-        Session::new(Instant::now(), Instant::now())
-    }
-
-    #[test]
-    fn l15_the_first_message_decides_what_is_asked_of_all() {
-        let (one, two) = (Some(BrowserId([1; 16])), Some(BrowserId([2; 16])));
-        let mut bound = session();
-        assert!(bound.admits(one, false));
-        assert!(!bound.admits(two, false) && !bound.admits(None, false) && bound.admits(one, true));
-        let mut free = session();
-        assert!(free.admits(None, false));
-        assert!(free.admits(one, false) && free.admits(None, false));
-        assert!(!session().admits(None, true));
-    }
-
-    #[test]
-    fn a_fight_is_more_than_five_replacements_in_ten_seconds() {
-        let now = Instant::now();
-        let mut session = session();
-        let replace = |session: &mut Session, after_ms: u64| {
-            session.hold = Some(Hold::new(now));
-            session.supersede(now + Duration::from_millis(after_ms)).map(|(_, why)| why)
-        };
-        for n in 0..5 {
-            assert_eq!(replace(&mut session, n * 100), Some(Release::Superseded));
-        }
-        assert_eq!(replace(&mut session, 600), Some(Release::Fought));
-        assert_eq!(replace(&mut session, 700), Some(Release::Fought));
-        assert_eq!(replace(&mut session, 30_000), Some(Release::Superseded));
-    }
-
-    #[test]
-    fn lazy_messages_wait_for_company_or_their_time() {
-        let now = Instant::now();
-        let at = |ms| now + Duration::from_millis(ms);
-        let mut session = session();
-        session.enqueue(frame("/a", 1), &Rule::default(), BOUNDS, Some(at(500)));
-        session.enqueue(frame("/a", 2), &Rule::default(), BOUNDS, Some(at(900)));
-        assert!(!session.has_news(at(499)) && session.has_news(at(500)), "the first one's time");
-        session.enqueue(frame("/b", 3), &Rule::default(), BOUNDS, None);
-        assert!(session.has_news(now), "company came");
-        session.enqueue(frame("/a", 4), &Rule::default(), BOUNDS, Some(at(900)));
-        assert!(session.has_news(now), "and is not made to wait");
-        assert_eq!(session.answer(now, None, RESPONSE).0.frames.len(), 4);
-        session.enqueue(frame("/a", 5), &Rule::default(), BOUNDS, Some(at(900)));
-        assert!(!session.has_news(at(899)) && session.has_news(at(900)));
-    }
-
-    #[test]
-    fn lazy_messages_wake_a_hold_once_to_set_its_alarm() {
-        let now = Instant::now();
-        let mut session = session();
-        let hold = Hold::new(now + Duration::from_secs(30));
-        session.hold = Some(Arc::clone(&hold));
-        let until = now + Duration::from_secs(2);
-        let mut wakes =
-            |until| session.enqueue(frame("/a", 1), &Rule::default(), BOUNDS, until).wake.is_some();
-        assert!(wakes(Some(until)));
-        hold.sleep_on();
-        assert!(!wakes(Some(until + Duration::from_secs(1))));
-        assert!(wakes(None));
-    }
-}
+mod tests;

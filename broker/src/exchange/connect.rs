@@ -14,7 +14,8 @@ use crate::core::broker::Broker;
 use crate::core::connect::{Connected, Received};
 use crate::core::frame::Frame;
 use crate::core::held::Held;
-use crate::core::proof::ConnectRequest;
+use crate::core::outlet::Outlet;
+use crate::core::proof::{Carrier, ConnectRequest};
 use crate::core::queue::Batch;
 use crate::core::session::SessionHandle;
 
@@ -37,13 +38,21 @@ pub(super) struct PendingConnect<Id> {
     pub(super) outcome: Result<Received, Error>,
     pub(super) advice: Option<ClientAdvice>,
     pub(super) ack: Option<u64>,
+    pub(super) carrier: Carrier,
     pub(super) timesync: Option<(TimesyncRequest, i64)>,
 }
 
 impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
     pub(super) fn request(&self, alone: bool) -> ConnectRequest<'_> {
         let id = self.id.as_deref().map(RawValue::get);
-        ConnectRequest { arrived: self.arrived, id, alone, advice: self.advice, ack: self.ack }
+        ConnectRequest {
+            arrived: self.arrived,
+            id,
+            alone,
+            advice: self.advice,
+            ack: self.ack,
+            carrier: self.carrier,
+        }
     }
 
     /// Writes the reply.
@@ -82,6 +91,7 @@ impl HeldConnect {
                 outcome: pending.outcome.clone(),
                 advice: pending.advice,
                 ack: pending.ack,
+                carrier: pending.carrier,
                 timesync: pending.timesync,
             },
             held: None,
@@ -118,8 +128,36 @@ impl HeldConnect {
         if self.held.is_some() {
             return None;
         }
+        self.begin_with(|_, _| ())
+    }
+
+    /// Takes in a connect that came by a socket, once: an answer, or it is held from here on. If the
+    /// socket is not its session's outlet yet, it becomes that.
+    pub fn begin_on(
+        &mut self,
+        outlet: &mut Option<Outlet>,
+        attach: impl FnOnce(&Arc<Broker>, &Arc<SessionHandle>) -> Outlet,
+    ) -> Option<Answer> {
+        let here = outlet.as_ref().is_some_and(|outlet| outlet.serves(&self.session));
+        self.pending.carrier = if here { Carrier::Outlet } else { Carrier::Poll };
+        let connected = self.begin_with(|broker, session| {
+            if !here {
+                *outlet = Some(attach(broker, session));
+            }
+        });
+        connected.map(|connected| self.finish(connected))
+    }
+
+    fn begin_with(
+        &mut self,
+        received: impl FnOnce(&Arc<Broker>, &Arc<SessionHandle>),
+    ) -> Option<Connected> {
         let connect = self.pending.request(true);
-        match self.broker.receive_connect(&self.session, &connect) {
+        let outcome = self.broker.receive_connect(&self.session, &connect);
+        if matches!(outcome, Ok(Received::Newest(_))) {
+            received(&self.broker, &self.session);
+        }
+        match outcome {
             Ok(received @ Received::Newest(_)) => {
                 self.held = Some(self.broker.hold_connect(&self.session, &connect, received));
                 None
@@ -140,6 +178,20 @@ impl HeldConnect {
         push_frames(&mut array, &batch.frames, batch.with_replay);
         self.pending.write(connected, &self.broker, &mut array);
         Answer::new(&self.broker, array, carries)
+    }
+
+    /// When [`HeldConnect::poll`] has an answer at the latest.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.held.as_ref().map(Held::due)
+    }
+
+    /// Waits until [`HeldConnect::poll`] may have an answer. Cancel-safe.
+    pub async fn woken(&self) {
+        match &self.held {
+            Some(held) => held.woken().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Whether it waits, rather than being let go and about to be answered.

@@ -16,11 +16,13 @@ use weft_protocol::{
 };
 
 pub use self::connect::HeldConnect;
-use self::connect::{answer_timesync, asked_timesync};
+use self::connect::{answer_timesync, asked_timesync, frames_len, push_frames};
 use self::turn::Turn;
 use crate::core::broker::{Broker, Wishes};
 pub use crate::core::frame::Booked;
 use crate::core::id::{BrowserId, SessionId, SessionIds};
+pub use crate::core::options::ResponseLimits as FrameLimits;
+use crate::core::queue::Batch;
 use crate::core::session::SessionHandle;
 
 /// Who sent a request, as far as sessions care.
@@ -52,13 +54,26 @@ pub enum Exchanged {
     Hold(Box<HeldConnect>),
 }
 
+/// What a frame that came by a socket comes to.
+#[derive(Debug)]
+pub struct SocketTurn {
+    /// What is answered at once.
+    pub replies: Option<Answer>,
+    /// Its connects: each waits by itself.
+    pub connects: Vec<Box<HeldConnect>>,
+    /// The session that spoke.
+    pub speaker: Option<Arc<SessionHandle>>,
+    /// The session that was made.
+    pub handshaken: Option<SessionId>,
+}
+
 /// An answer: a JSON array of messages.
 #[derive(Debug)]
 pub struct Answer {
     /// The array.
     pub text: String,
-    /// Whether a session was made: then the browser's cookie goes along.
-    pub handshaken: bool,
+    /// The session that was made, if one was: then the browser's cookie goes along.
+    pub handshaken: Option<SessionId>,
     /// Whose events it carries: to be told if they cannot be written.
     pub carries: Option<(Arc<SessionHandle>, u64)>,
     /// What it costs until it is written.
@@ -69,8 +84,16 @@ impl Answer {
     fn new(broker: &Broker, array: Array, carries: Option<(Arc<SessionHandle>, u64)>) -> Self {
         let text = array.finish();
         let booked = broker.book_reply(text.len());
-        Self { text, handshaken: false, carries, booked }
+        Self { text, handshaken: None, carries, booked }
     }
+}
+
+/// Events that go out unasked, as one array.
+#[must_use]
+pub fn events(broker: &Broker, batch: &Batch) -> Answer {
+    let mut array = Array::with_capacity(frames_len(&batch.frames) + 2);
+    push_frames(&mut array, &batch.frames, batch.with_replay);
+    Answer::new(broker, array, None)
 }
 
 impl Exchange {
@@ -110,6 +133,38 @@ impl Exchange {
         Ok(turn.finish())
     }
 
+    /// Works off one frame of a socket that speaks for the `bound` session, if for any yet.
+    ///
+    /// # Errors
+    /// When the frame as a whole cannot be read; nothing was done then.
+    pub async fn handle_frame(
+        &self,
+        caller: Caller,
+        body: &Body<'_>,
+        bound: Option<SessionId>,
+    ) -> Result<SocketTurn, BodyError> {
+        let messages = body.messages(&self.limits)?;
+        if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
+            let answer = self.handshake(message);
+            let handshaken = answer.handshaken;
+            let replies = Some(answer);
+            return Ok(SocketTurn { replies, connects: Vec::new(), speaker: None, handshaken });
+        }
+        let mut turn = Turn::new(&self.broker, caller, &messages);
+        turn.bind(bound);
+        for message in &messages {
+            turn.take(message);
+        }
+        turn.settle().await;
+        Ok(turn.finish_on_socket())
+    }
+
+    /// The broker that requests are worked off on.
+    #[must_use]
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
     fn handshake(&self, message: &Message<'_>) -> Answer {
         let asked = asked_timesync(message, &self.broker);
         let wishes = Wishes {
@@ -143,7 +198,7 @@ impl Exchange {
             },
             handshake: Some(&self.offered),
         });
-        Answer { handshaken: id.is_some(), ..Answer::new(&self.broker, array, None) }
+        Answer { handshaken: id, ..Answer::new(&self.broker, array, None) }
     }
 
     fn open_session(

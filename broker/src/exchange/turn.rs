@@ -11,10 +11,12 @@ use weft_protocol::{
 use super::connect::{
     HeldConnect, PendingConnect, asked_timesync, carried, frames_len, push_frames,
 };
-use super::{Answer, Caller, Exchanged};
+use super::{Answer, Caller, Exchanged, SocketTurn};
 use crate::core::broker::{Broker, Stranger};
 use crate::core::connect::{Connected, Received};
 use crate::core::held::Wakes;
+use crate::core::id::SessionId;
+use crate::core::proof::Carrier;
 use crate::core::publishing::{Publication, Published, Publishing};
 use crate::core::session::SessionHandle;
 
@@ -58,6 +60,15 @@ impl<'x, 'm> Turn<'x, 'm> {
         }
     }
 
+    /// A socket speaks for one session at a time: as long as that lives, another one is a stranger.
+    pub(super) fn bind(&mut self, bound: Option<SessionId>) {
+        let other = |session: &Arc<SessionHandle>| bound.is_some_and(|id| id != session.id);
+        if self.speaker.as_ref().is_ok_and(other) && bound.is_some_and(|id| self.broker.knows(&id))
+        {
+            self.speaker = Err(Stranger { exists: true });
+        }
+    }
+
     /// Works off a message.
     pub(super) fn take(&mut self, message: &'m Message<'m>) {
         let request = match &message.request {
@@ -78,7 +89,9 @@ impl<'x, 'm> Turn<'x, 'm> {
         };
         let broker = self.broker;
         let outcome = match request {
-            Request::Connect { advice } => return self.connect(message, &session, *advice),
+            Request::Connect { advice, by } => {
+                return self.connect(message, &session, *advice, *by);
+            }
             Request::Subscribe { patterns } => {
                 let replay = message.ext.and_then(Replay::read);
                 let gaps = broker.subscribe(&session, patterns, replay.as_ref(), &mut self.wakes);
@@ -121,8 +134,10 @@ impl<'x, 'm> Turn<'x, 'm> {
         message: &'m Message<'m>,
         session: &Arc<SessionHandle>,
         advice: Option<ClientAdvice>,
+        by: Option<ConnectionType>,
     ) {
         let broker = self.broker;
+        let beside = by == Some(ConnectionType::EventSource);
         let mut pending = PendingConnect {
             arrived: self.caller.arrived,
             id: message.id,
@@ -130,9 +145,10 @@ impl<'x, 'm> Turn<'x, 'm> {
             outcome: Ok(Received::Newest(0)),
             advice,
             ack: message.ext.and_then(acknowledged),
+            carrier: if beside { Carrier::Outlet } else { Carrier::Poll },
             timesync: asked_timesync(message, broker),
         };
-        if !self.alone {
+        if !self.alone && self.caller.transport != ConnectionType::WebSocket {
             pending.outcome = broker.receive_connect(session, &pending.request(false));
         }
         self.connects.push(pending);
@@ -247,6 +263,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             outcome: Err(error),
             advice: None,
             ack: None,
+            carrier: Carrier::Poll,
             timesync: asked_timesync(message, self.broker),
         });
     }
@@ -293,6 +310,33 @@ impl<'x, 'm> Turn<'x, 'm> {
             pending.write(connected, broker, &mut array);
         }
         Exchanged::Answer(Answer::new(broker, array, carries))
+    }
+
+    /// Puts together what a socket is answered at once; each connect is left to wait by itself.
+    pub(super) fn finish_on_socket(mut self) -> SocketTurn {
+        let broker = self.broker;
+        // Everything published is queued: wake those who wait for it, once each.
+        drop(std::mem::take(&mut self.wakes));
+        let session = self.speaker.clone().ok();
+        let mut array = Array::with_capacity(self.replies.len() * 96 + 256);
+        for reply in &self.replies {
+            array.push(reply);
+        }
+        let mut answered = !self.replies.is_empty();
+        let mut connects = Vec::new();
+        for pending in &self.connects {
+            match (&pending.outcome, &session) {
+                (Ok(_), Some(session)) => {
+                    connects.push(Box::new(HeldConnect::new(broker, session, pending)));
+                }
+                _ => {
+                    pending.write(self.answer(pending), broker, &mut array);
+                    answered = true;
+                }
+            }
+        }
+        let replies = answered.then(|| Answer::new(broker, array, None));
+        SocketTurn { replies, connects, speaker: session, handshaken: None }
     }
 
     fn rides_on_any_reply(&self) -> bool {

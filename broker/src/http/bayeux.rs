@@ -145,7 +145,7 @@ impl Endpoint {
     }
 
     /// Who asks. The rest of the head is dropped here, before anything is held.
-    fn caller(
+    pub(super) fn caller(
         &self,
         head: Head,
         transport: ConnectionType,
@@ -171,7 +171,7 @@ impl Endpoint {
             answer.text.into()
         };
         let mut response = headers::response(StatusCode::OK, kind, body);
-        if answer.handshaken
+        if answer.handshaken.is_some()
             && caller.browser.is_none()
             && let Some(cookie) = self.cookies.issue()
         {

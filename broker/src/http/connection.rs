@@ -14,12 +14,15 @@ use std::time::Duration;
 
 use bytes::BufMut;
 use parking_lot::Mutex;
+use prometheus::IntGauge;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::limits::Permit;
+use super::stats::Counted;
 use crate::core::session::SessionHandle;
 
 /// Deadlines of a connection.
@@ -42,6 +45,22 @@ pub struct Peer {
     streaming: AtomicBool,
     writing: AtomicU8,
     carried: Mutex<Option<(Arc<SessionHandle>, u64)>>,
+    _place: Place,
+}
+
+/// A connection's place among all of them, for as long as it lives, whatever it turns into.
+#[derive(Debug)]
+pub struct Place {
+    _permit: Permit,
+    _open: Counted,
+}
+
+impl Place {
+    /// A place that was given, counted in this gauge.
+    #[must_use]
+    pub fn new(permit: Permit, open: &IntGauge) -> Self {
+        Self { _permit: permit, _open: Counted::new(open) }
+    }
 }
 
 /// How long, and for how many bytes, a connection that is refused in the middle of a request goes
@@ -63,7 +82,7 @@ const FAILED: u8 = 3;
 impl Peer {
     /// A fresh connection.
     #[must_use]
-    pub fn new(stream: TcpStream, address: SocketAddr) -> Arc<Self> {
+    pub fn new(stream: TcpStream, address: SocketAddr, place: Place) -> Arc<Self> {
         Arc::new(Self {
             address,
             stream,
@@ -72,6 +91,7 @@ impl Peer {
             streaming: AtomicBool::new(false),
             writing: AtomicU8::new(UNWRITTEN),
             carried: Mutex::new(None),
+            _place: place,
         })
     }
 

@@ -19,9 +19,9 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 use warp::filters::BoxedFilter;
 
-use super::connection::{Deadlines, Peer, Watched};
+use super::connection::{Deadlines, Peer, Place, Watched};
 use super::headers;
-use super::limits::{Gate, Permit, Refusal};
+use super::limits::{Gate, Refusal};
 use super::stats::HttpStats;
 
 /// What a listener serves.
@@ -95,8 +95,7 @@ impl Listener {
                     tracing::debug!(%address, %error, "no TCP_NODELAY");
                 }
                 let one = One {
-                    peer: Peer::new(stream, address),
-                    _permit: permit,
+                    peer: Peer::new(stream, address, Place::new(permit, &self.stats.connections)),
                     options: self.options,
                     stats: self.stats.clone(),
                 };
@@ -121,14 +120,12 @@ struct One {
     peer: Arc<Peer>,
     options: ListenerOptions,
     stats: HttpStats,
-    _permit: Permit,
 }
 
 impl One {
     async fn serve(self, routes: Routes, stop: CancellationToken) {
-        let Self { peer, options, stats, _permit } = self;
+        let Self { peer, options, stats } = self;
         let io = TokioIo::new(Watched::new(Arc::clone(&peer), options.deadlines));
-        let _open = Open::new(&stats);
         let routes = warp::service(routes);
         let service = service_fn(|mut request: Request<Incoming>| {
             peer.busy();
@@ -156,7 +153,8 @@ impl One {
             .timer(TokioTimer::new())
             .header_read_timeout(options.idle)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(io, service);
+            .serve_connection(io, service)
+            .with_upgrades();
         tokio::pin!(connection);
         let ended = tokio::select! {
             biased;
@@ -173,21 +171,5 @@ impl One {
             tracing::debug!(address = %peer.address, %error, "connection ended early");
         }
         peer.closed();
-    }
-}
-
-/// Counts a connection for as long as it lives, however it ends.
-struct Open<'s>(&'s HttpStats);
-
-impl<'s> Open<'s> {
-    fn new(stats: &'s HttpStats) -> Self {
-        stats.connections.inc();
-        Self(stats)
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.connections.dec();
     }
 }

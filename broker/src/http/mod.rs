@@ -16,3 +16,4 @@ pub mod origins;
 pub mod publish;
 pub mod routes;
 pub mod stats;
+pub mod upgrade;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,6 +19,7 @@ use super::bayeux::{Endpoint, Head};
 use super::connection::Peer;
 use super::listener::Routes;
 use super::publish::{self, Answered};
+use super::upgrade::{self, Sockets};
 use super::{demo, headers, history};
 
 /// What the public address serves.
@@ -25,6 +27,8 @@ use super::{demo, headers, history};
 pub struct Site {
     /// The Bayeux endpoint.
     pub endpoint: Arc<Endpoint>,
+    /// What WebSockets run by, where there are any.
+    pub sockets: Option<Arc<Sockets>>,
     /// The paths it is mounted at; whatever stands below a mount is the same endpoint (X6).
     pub mounts: Arc<[String]>,
     /// Whether `/demo/` is served.
@@ -36,18 +40,25 @@ pub struct Site {
 /// The public address.
 #[must_use]
 pub fn public(site: Site) -> Routes {
-    let Site { endpoint, mounts, demo, api } = site;
+    let Site { endpoint, sockets, mounts, demo, api } = site;
     let guard = Arc::clone(&endpoint);
     let bayeux = mounted(mounts)
         .and(warp::method())
         .and(query())
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arc<Peer>>())
+        .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::body::stream())
-        .then(move |method, query, headers, peer, body| {
-            let endpoint = Arc::clone(&endpoint);
+        .then(move |method, query, headers, peer, on_upgrade, body| {
+            let (endpoint, sockets) = (Arc::clone(&endpoint), sockets.clone());
             let head = Head { method, query, headers, peer };
-            async move { reply(endpoint.handle(head, body).await) }
+            async move {
+                let wanted = upgrade::is_wanted(&head.method, &head.headers);
+                reply(match sockets.filter(|_| wanted) {
+                    Some(sockets) => upgrade::answer(&endpoint, &sockets, head, on_upgrade),
+                    None => endpoint.handle(head, body).await,
+                })
+            }
         });
     let pages = warp::method().and(warp::path::full()).and(warp::header::headers_cloned()).map(
         move |method, path: FullPath, headers: HeaderMap| {

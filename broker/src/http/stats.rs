@@ -3,11 +3,32 @@
 use http::StatusCode;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+/// Counted in a gauge for as long as it lives, however it ends.
+#[derive(Debug)]
+pub struct Counted(IntGauge);
+
+impl Counted {
+    /// One more.
+    #[must_use]
+    pub fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Counters and gauges of sockets and HTTP.
 #[derive(Debug, Clone)]
 pub struct HttpStats {
     /// Connections open now.
     pub connections: IntGauge,
+    /// Connections that have become WebSockets.
+    pub sockets: IntGauge,
     /// Connections accepted.
     pub accepted: IntCounter,
     /// Connections refused: no room in all.
@@ -24,6 +45,7 @@ impl HttpStats {
     /// When a name is registered twice.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let connections = IntGauge::new("weft_connections", "Connections open now.")?;
+        let sockets = IntGauge::new("weft_websockets", "WebSockets open now.")?;
         let accepted = IntCounter::new("weft_connections_total", "Connections accepted.")?;
         let refused = IntCounterVec::new(
             Opts::new("weft_connections_refused_total", "Connections refused, by limit."),
@@ -34,12 +56,14 @@ impl HttpStats {
             &["status"],
         )?;
         registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(sockets.clone()))?;
         registry.register(Box::new(accepted.clone()))?;
         registry.register(Box::new(refused.clone()))?;
         registry.register(Box::new(responses.clone()))?;
         let class = |label: &str| responses.with_label_values(&[label]);
         Ok(Self {
             connections,
+            sockets,
             accepted,
             refused_total: refused.with_label_values(&["total"]),
             refused_address: refused.with_label_values(&["address"]),

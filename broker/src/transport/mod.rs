@@ -3,6 +3,7 @@
 
 pub mod callback_polling;
 pub mod long_polling;
+pub mod websocket;
 
 use crate::exchange::{Answer, Exchanged};
 

@@ -12,7 +12,7 @@ use weft_broker::core::clock::{Clock, SystemClock};
 use weft_broker::core::held::Wakes;
 use weft_broker::core::id::SessionId;
 use weft_broker::core::options::{Options, QueueLimits};
-use weft_broker::core::proof::ConnectRequest;
+use weft_broker::core::proof::{Carrier, ConnectRequest};
 use weft_broker::core::publishing::{Commit, Publication, Published, Publishing};
 use weft_broker::core::rules::{Durability, Rule, Rules};
 use weft_broker::core::session::SessionHandle;
@@ -176,6 +176,7 @@ impl Client {
             alone: true,
             advice: None,
             ack: None,
+            carrier: Carrier::Poll,
         };
         let received = broker.receive_connect(&self.session, &connect).expect("it lives");
         let batch = broker.answer_connect(&self.session, received, Some(&id), false).batch;

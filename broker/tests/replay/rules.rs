@@ -11,7 +11,7 @@ use weft_broker::core::held::Wakes;
 use weft_broker::core::history::Since;
 use weft_broker::core::options::Options;
 use weft_broker::core::past::Page;
-use weft_broker::core::proof::ConnectRequest;
+use weft_broker::core::proof::{Carrier, ConnectRequest};
 use weft_broker::core::publishing::Publication;
 use weft_broker::core::rules::{Durability, Rule};
 use weft_persistence::Retention;
@@ -165,6 +165,7 @@ fn lazy_messages_wait_for_their_time() {
         alone: true,
         advice: None,
         ack: None,
+        carrier: Carrier::Poll,
     };
     let received = broker.receive_connect(&client.session, &connect("1")).expect("it lives");
     broker.answer_connect(&client.session, received, Some("1"), false);

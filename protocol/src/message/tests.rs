@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Body, ClientAdvice};
+use crate::{Body, ClientAdvice, ConnectionType};
 
 /// Reads one message and shows it to `look`.
 fn with(text: &str, look: impl FnOnce(&Message<'_>)) {
@@ -109,11 +109,28 @@ fn e2_a_handshake_offers_its_types_and_nothing_else_counts() {
 }
 
 #[test]
+fn l2_a_connect_may_name_its_type_and_no_name_is_a_fault() {
+    let check = |rest: &str, by: Option<ConnectionType>| {
+        let text = format!(r#"{{"channel":"/meta/connect"{rest}}}"#);
+        with(&text, |message| {
+            assert_eq!(message.request, Ok(Request::Connect { advice: None, by }), "{text}");
+        });
+    };
+    check(r#","connectionType":"eventsource""#, Some(ConnectionType::EventSource));
+    check(r#","connectionType":"carrier-pigeon""#, None);
+    check(r#","connectionType":7"#, None);
+}
+
+#[test]
 fn d6_a_connect_carries_advice_if_it_is_an_object() {
     let check = |rest: &str, expected: Option<ClientAdvice>| {
         let text = format!(r#"{{"channel":"/meta/connect"{rest}}}"#);
         with(&text, |message| {
-            assert_eq!(message.request, Ok(Request::Connect { advice: expected }), "{text}");
+            assert_eq!(
+                message.request,
+                Ok(Request::Connect { advice: expected, by: None }),
+                "{text}"
+            );
         });
     };
     let zero = ClientAdvice { timeout_ms: Some(0), interval_ms: None };

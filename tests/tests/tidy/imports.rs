@@ -151,6 +151,24 @@ const TABLE: &[Area] = &[
         NO_SOCKETS,
     ),
     area(
+        &["broker/src/transport/websocket.rs", "broker/src/transport/websocket/"],
+        &[
+            "bytes::Buf",
+            "crate::core::id",
+            "crate::core::outlet",
+            "crate::exchange",
+            "futures_util",
+            "tokio::io",
+            "tokio::time",
+            "tokio_stream",
+            "tokio_tungstenite",
+            "tokio_util",
+            "tracing",
+            "weft_protocol",
+        ],
+        NO_SOCKETS,
+    ),
+    area(
         &["broker/src/transport/"],
         &["crate::exchange", "crate::transport::settle", "weft_protocol"],
         NO_SOCKETS,
@@ -163,9 +181,11 @@ const TABLE: &[Area] = &[
     area(
         &["broker/src/http/connection.rs"],
         &[
+            HTTP,
             "bytes",
             "crate::core::session",
             "parking_lot",
+            "prometheus",
             "rustix",
             "tokio::io",
             "tokio::net",
@@ -180,6 +200,24 @@ const TABLE: &[Area] = &[
     ),
     area(&["broker/src/http/limits.rs"], &["parking_lot"], &["async"]),
     area(&["broker/src/http/stats.rs"], &["http", "prometheus"], &["async"]),
+    area(
+        &["broker/src/http/upgrade.rs"],
+        &[
+            HTTP,
+            "bytes",
+            "crate::exchange",
+            "crate::transport::websocket",
+            "http",
+            "hyper",
+            "hyper_util",
+            "tokio::io",
+            "tokio_tungstenite",
+            "tokio_util",
+            "tracing",
+            "weft_protocol",
+        ],
+        &["TcpStream", "TcpListener"],
+    ),
     area(
         &["broker/src/http/listener.rs", "broker/src/http/routes.rs"],
         &[
