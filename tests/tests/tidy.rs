@@ -11,6 +11,8 @@ use weft_tests::broker::workspace;
 mod imports;
 #[path = "tidy/rules.rs"]
 mod rules;
+#[path = "tidy/table.rs"]
+mod table;
 
 /// No file is longer.
 const LINES_MAX: usize = 500;

@@ -3,6 +3,8 @@
 
 pub mod callback_polling;
 pub mod long_polling;
+pub mod spelling;
+pub mod streaming;
 pub mod websocket;
 
 use crate::exchange::{Answer, Exchanged};
