@@ -115,7 +115,10 @@ impl Subscriber for BayeuxSocket<'_> {
 
     fn resume(&mut self) {
         self.socket = Some(Socket::open(self.client.broker.listen));
-        self.poll(json!({"advice": {"timeout": 0}}));
+        self.connecting = false;
+        let (events, reply) = self.connect(json!({"advice": {"timeout": 0}}));
+        ok(&reply);
+        self.keep(Piece { events, gaps: gaps(&reply) });
     }
 
     fn hear_farewell(&mut self) {

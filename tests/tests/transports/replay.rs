@@ -6,7 +6,7 @@ use weft_tests::transports::{ALL, NEW, Transport};
 
 use crate::supply::numbers;
 
-pub(crate) fn x2_a_subscriber_starts_where_it_says(on: Transport) {
+pub(crate) fn x2_t4_t5_a_subscriber_starts_where_it_says(on: Transport) {
     let broker = Broker::start();
     let positions: Vec<i64> = (1..=5).map(|n| publish(&broker, "/a/x", n)).collect();
     let starts = [

@@ -107,7 +107,7 @@ fn script(session: &mut dyn Session) -> Vec<Value> {
     replies
 }
 
-pub(crate) fn e5_f4_meta_replies_are_those_of_long_polling(on: Transport) {
+pub(crate) fn a2_meta_replies_are_those_of_long_polling(on: Transport) {
     let broker = Broker::start();
     let mut polling = Transport::LongPolling.session(&broker, &json!({}));
     let mut session = on.session(&broker, &json!({}));

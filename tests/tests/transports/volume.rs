@@ -71,7 +71,6 @@ pub(crate) fn p2_p5_who_does_not_read_costs_no_memory_and_misses_nothing(on: Tra
     flood(&broker, "/a", 1..=COUNT, BYTES);
     assert!(broker.metric("weft_queue_bytes") <= QUEUE);
     assert_eq!(broker.metric("weft_sessions_behind"), 1.0);
-    assert!(broker.metric("weft_spills_total") >= 1.0);
     let held = broker.metric("weft_frame_bytes") - broker.metric("weft_past_bytes");
     assert!(held <= 2.0 * QUEUE + 1_048_576.0, "{held} bytes are held for one who does not read");
     let events = subscriber.take(1_500);

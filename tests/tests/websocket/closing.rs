@@ -158,7 +158,7 @@ fn x5_p5_a_socket_that_no_session_uses_is_closed() {
     ok(&talker.ask("/meta/disconnect", json!({})));
     let (code, _) = talker.socket.closed();
     assert!([1000, 1008].contains(&code), "{code}");
-    broker.wait_metric("weft_connections", |open| open == 0.0);
+    broker.wait_metric("weft_websockets", |open| open == 0.0);
 }
 
 #[test]

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use weft_tests::api::{publish, publish_lines};
 use weft_tests::bayeux::{Client, ok, only, refused};
 use weft_tests::broker::Broker;
-use weft_tests::http::Request;
-use weft_tests::process;
+use weft_tests::http::{Cut, Request};
 use weft_tests::websocket::Came;
 
 use crate::talker::{Talker, values};
@@ -139,21 +138,17 @@ fn r24_p6_frames_carry_as_much_as_they_may_and_no_more() {
 }
 
 #[test]
-fn x5_p5_a_reader_that_stops_is_given_up_in_time_and_comes_back_to_all_of_it() {
-    let broker = Broker::with(
-        "[websocket]\nping_interval = \"200ms\"\npong_timeout = \"500ms\"\n[http]\n\
-         body_timeout = \"2s\"\n[[channels]]\npattern = \"/a\"\nbacklog = { messages = 200000 }\n",
-    );
+fn x5_p5_a_reader_that_stops_costs_no_memory_and_comes_back_to_all_of_it() {
+    let broker = Broker::with("[[channels]]\npattern = \"/a\"\nbacklog = { messages = 200000 }\n");
     let mut talker = Talker::subscribed(&broker, "/a");
-    publish_lines(&broker, "/a", 1..=100_000);
-    // Nothing is read: whatever the kernel takes, the pong does not come.
-    broker.wait_metric("weft_websockets", |open| open == 0.0);
-    assert_eq!(broker.metric("weft_sessions"), 1.0);
-    assert!(process::memory(broker.pid()) < 200 << 20);
-    talker.another_socket();
+    publish_lines(&broker, "/a", 1..=50_000);
+    // No pong comes, so that most of it is not even sent.
+    assert!(broker.metric("weft_messages_out_total") < 20_000.0);
+    assert!(broker.metric("weft_queue_messages") <= 10_000.0);
+    talker.another_socket().cut(Cut::Reset);
     talker.begin_connect();
-    let events = talker.events(100_000);
-    assert!(events.iter().map(Value::as_i64).eq((1..=100_000).map(Some)));
+    let events = talker.events(50_000);
+    assert!(events.iter().map(Value::as_i64).eq((1..=50_000).map(Some)));
     assert!(talker.is_silent());
 }
 
