@@ -7,6 +7,7 @@ pub mod body;
 pub mod connection;
 pub mod cookie;
 pub mod demo;
+pub mod event_source;
 pub mod headers;
 pub mod history;
 pub mod limits;

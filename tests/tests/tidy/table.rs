@@ -242,6 +242,18 @@ pub(super) const TABLE: &[Area] = &[
         &[],
     ),
     area(
+        &["broker/src/transport/event_source.rs"],
+        &[
+            "crate::core",
+            "crate::exchange",
+            "crate::transport::spelling",
+            "crate::transport::streaming",
+            "tokio::time",
+            "weft_protocol",
+        ],
+        NO_SOCKETS,
+    ),
+    area(
         &["broker/src/http/streams.rs"],
         &[
             HTTP,
