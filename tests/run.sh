@@ -53,6 +53,9 @@ fi
 say "JavaScript: stock clients in node and in Chromium"
 (cd tests/js && npm ci --silent --no-audit --no-fund && npm test --silent)
 
+say "stock clients through nginx, haproxy, varnish, squid and apache"
+tests/proxies/run.sh ${long:+--long}
+
 if [ -n "$long" ]; then
   say "long: 50,000 seeds of 500 steps"
   WEFT_SIM_SEEDS=50000 WEFT_SIM_STEPS=500 \
@@ -65,6 +68,8 @@ if [ -n "$long" ]; then
   say "long: figures of publishing, keeping and replaying"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test figures -- \
     --include-ignored --nocapture --test-threads 1
+  say "long: what compression costs and saves"
+  WEFT_LONG=1 cargo test --release --locked -p weft-tests --test compression -- --ignored --nocapture
   say "long: 200 sleepers while five million messages pass"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test sleepers -- \
     --ignored --nocapture

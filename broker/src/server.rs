@@ -28,6 +28,7 @@ use crate::http::bayeux::Endpoint;
 use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::connection::Deadlines;
 use crate::http::cookie::{CookieOptions, Cookies};
+use crate::http::gzip::{Gzip, GzipOptions};
 use crate::http::limits::{ConnectionLimits, Gate};
 use crate::http::listener::{Listener, ListenerOptions};
 use crate::http::origins::{AllowedOrigin, Origins};
@@ -95,7 +96,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (broker, storage) = open_broker(config, stats).await?;
     let bodies = BodyBudget::new(size(config.limits.body_bytes_total.get()));
     let admin_origins = origins(config, config.admin);
-    let admin = Admin::new(Arc::clone(&broker), Arc::clone(&bodies), admin_origins, registry)
+    let gzip = Arc::new(gzip(config));
+    let (core, budget) = (Arc::clone(&broker), Arc::clone(&bodies));
+    let admin = Admin::new(core, budget, admin_origins, Arc::clone(&gzip), registry)
         .map_err(about("metrics"))?;
 
     let running = Running {
@@ -126,8 +129,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
             stop: running.stop.clone(),
         })
     });
-    let site =
-        site(config, endpoint(config, &broker, cookies, bodies), sockets, &broker, &http_stats);
+    let endpoint = endpoint(config, &broker, cookies, bodies, gzip);
+    let site = site(config, endpoint, sockets, &broker, &http_stats);
     let public = listener(public, connections, running.public_tasks.clone(), &running.stop);
     tokio::spawn(public.serve(routes::public(site)));
     let few = ConnectionLimits {
@@ -257,6 +260,7 @@ fn endpoint(
     broker: &Arc<Broker>,
     cookies: Cookies,
     budget: Arc<BodyBudget>,
+    gzip: Arc<Gzip>,
 ) -> Endpoint {
     let mut offered = Vec::new();
     if config.bayeux.websocket {
@@ -279,8 +283,19 @@ fn endpoint(
             time: config.http.body_timeout.get(),
             budget,
         },
+        gzip,
         callback_polling: config.bayeux.callback_polling,
     }
+}
+
+fn gzip(config: &Config) -> Gzip {
+    let compression = &config.compression;
+    let options = GzipOptions {
+        enabled: compression.enabled,
+        min_bytes: size(compression.min_bytes.get()),
+        level: compression.level,
+    };
+    Gzip::new(options, std::thread::available_parallelism().map_or(1, Into::into))
 }
 
 fn decode_limits(config: &Config) -> DecodeLimits {

@@ -25,7 +25,6 @@ use weft_protocol::{ChannelLimits, ChannelName};
 
 use self::common::{Chance, VirtualClock};
 
-#[allow(dead_code, reason = "the other tests use the rest")]
 mod common;
 
 const CHANNELS: [&str; 3] = ["/a", "/b", "/c"];
@@ -271,7 +270,7 @@ fn x5_p2_whatever_breaks_a_client_that_moves_misses_nothing_and_keeps_the_order(
     let one = std::env::var("WEFT_OUTLET_SEED").ok().and_then(|seed| seed.parse().ok());
     let seeds = one.map_or(0..1_000, |seed: u64| seed..seed + 1);
     let mut repeats = 0;
-    for seed in seeds.clone() {
+    for seed in seeds {
         let result = std::panic::catch_unwind(|| {
             let mut world = World::new(seed);
             for _ in 0..400 {

@@ -20,4 +20,6 @@ pub mod replies;
 pub mod schema;
 pub mod siege;
 pub mod stream;
+pub mod transports;
 pub mod wait;
+pub mod websocket;

@@ -102,6 +102,8 @@ fn r14_values_out_of_range_are_refused_before_anything_starts() {
         ),
         ("[limits]\nqueue_bytes = \"1KiB\"\n", ":2:15: limits.queue_bytes", "limits.body"),
         ("[bayeux]\nmounts = [\"/publish\"]\n", ":2:10: bayeux.mounts", "is taken"),
+        ("[compression]\nlevel = 0\n", ":2:9: compression.level", "not between 1 and 9"),
+        ("[compression]\nmin_bytes = \"1B\"\n", ":2:13: compression.min_bytes", "not between 64B"),
         ("[bayeux]\nmounts = []\n", ":2:10: bayeux.mounts", "at least one path"),
         ("[http]\nidle_timeout = \"1s\"\n[browsers]\ninterval = \"5s\"\n", ":2:16: http.idle", ""),
     ] {

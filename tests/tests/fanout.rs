@@ -154,7 +154,7 @@ fn show(way: Way, load: Load, report: &Report) {
 #[test]
 fn f5_l11_r24_every_message_reaches_every_session_once_and_in_order() {
     let load = Load { sessions: 100, messages: 30, per_second: 10 };
-    for way in [Way::LongPolling, Way::WebSocket] {
+    for way in Way::ALL {
         let report = run(way, load, Duration::from_secs(60));
         show(way, load, &report);
         assert!(report.bytes_per_reader < 64_000.0, "{}", report.bytes_per_reader);
@@ -166,7 +166,7 @@ fn f5_l11_r24_every_message_reaches_every_session_once_and_in_order() {
 #[ignore = "long form: minutes"]
 fn f5_l11_r24_every_message_reaches_a_thousand_sessions_for_a_minute() {
     let load = Load { sessions: 1_000, messages: 1_200, per_second: 20 };
-    for way in [Way::LongPolling, Way::WebSocket] {
+    for way in Way::ALL {
         let report = run(way, load, Duration::from_secs(600));
         show(way, load, &report);
         assert!(report.bytes_per_reader < 64_000.0, "{}", report.bytes_per_reader);

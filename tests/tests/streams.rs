@@ -180,7 +180,7 @@ fn t4_t5_a_stream_begins_where_it_is_asked_to() {
                     seen.push(event.data["position"].as_i64().unwrap());
                 }
             }
-            let wanted: Vec<i64> = positions[first - 1..].iter().copied().collect();
+            let wanted: Vec<i64> = positions[first - 1..].to_vec();
             assert_eq!(seen[..wanted.len()], wanted, "since={since}");
         }
     }

@@ -35,6 +35,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     browsers(config, &mut problems);
     limits(config, &mut problems);
     http(config, &mut problems);
+    compression(config, &mut problems);
     log(config, &mut problems);
     store(config, &mut problems);
     streams(config, &mut problems);
@@ -255,6 +256,13 @@ fn http(config: &Config, problems: &mut Problems) {
             ),
         );
     }
+}
+
+fn compression(config: &Config, problems: &mut Problems) {
+    let compression = &config.compression;
+    let (least, most) = (ByteSize::bytes(64), ByteSize::mib(1_024));
+    problems.range("compression.min_bytes", compression.min_bytes, (least, most));
+    problems.range("compression.level", compression.level, (1, 9));
 }
 
 /// A bare word that is no level would silence everything, the line that says where weft listens

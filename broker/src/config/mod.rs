@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 mod args;
 mod channels;
 mod check;
+mod compression;
 mod error;
 mod load;
 mod origin;
@@ -26,6 +27,7 @@ mod units;
 
 pub use args::{Args, Command, StoreAction};
 pub use channels::{BacklogSize, Channel, Durability};
+pub use compression::Compression;
 pub use error::ConfigError;
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
@@ -71,6 +73,8 @@ pub struct Config {
     pub limits: Limits,
     /// Deadlines of HTTP connections.
     pub http: Http,
+    /// gzip of large replies.
+    pub compression: Compression,
     /// What is logged and how.
     pub log: Log,
     /// The built-in demonstration.
@@ -101,6 +105,7 @@ impl Default for Config {
             browsers: Browsers::default(),
             limits: Limits::default(),
             http: Http::default(),
+            compression: Compression::default(),
             log: Log::default(),
             demo: Demo::default(),
             store: Store::default(),

@@ -51,6 +51,11 @@ impl Booked {
         *bytes = now;
     }
 
+    /// It costs no more than so many bytes now.
+    pub fn shrink(&mut self, most: usize) {
+        self.set(self.bytes().min(most));
+    }
+
     /// How many bytes are booked.
     pub(crate) fn bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |(bytes, _)| *bytes)

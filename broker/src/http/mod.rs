@@ -1,5 +1,6 @@
 //! The edge: sockets, limits, deadlines, HTTP, and the URL space.
 
+pub mod accept;
 pub mod admin;
 pub mod api;
 pub mod bayeux;
@@ -8,6 +9,7 @@ pub mod connection;
 pub mod cookie;
 pub mod demo;
 pub mod event_source;
+pub mod gzip;
 pub mod headers;
 pub mod history;
 pub mod limits;

@@ -13,10 +13,12 @@ use warp::Filter;
 use warp::Reply;
 use warp::path::FullPath;
 
+use super::accept::takes_gzip;
 use super::admin::Admin;
 use super::api::{self, Api};
 use super::bayeux::{Endpoint, Head};
 use super::connection::Peer;
+use super::gzip::{Fixed, Gzip};
 use super::listener::Routes;
 use super::publish::{self, Answered};
 use super::streams::{self, Streams};
@@ -80,7 +82,8 @@ pub fn public(site: Site) -> Routes {
     let pages = warp::method().and(warp::path::full()).and(warp::header::headers_cloned()).map(
         move |method, path: FullPath, headers: HeaderMap| {
             let refusal = guard.refuse_host(&headers);
-            reply(refusal.unwrap_or_else(|| page(&method, path.as_str(), demo)))
+            let page = || page(&method, path.as_str(), demo, &guard.gzip, &headers);
+            reply(refusal.unwrap_or_else(page))
         },
     );
     bayeux
@@ -162,13 +165,17 @@ fn described(
     warp::path!("openapi.json").and(warp::method()).and(warp::header::headers_cloned()).map(
         move |method, headers: HeaderMap| {
             reply(api.refuse(&method, &headers, "GET, HEAD, OPTIONS").unwrap_or_else(|| {
-                let mut response = api::answer(include_str!("openapi.json"));
+                let (body, coding) = api.endpoint.gzip.code_fixed(takes_gzip(&headers), &OPENAPI);
+                let mut response = api::answer(body);
+                coding.tell(&mut response);
                 api.allow(&headers, &mut response);
                 response
             }))
         },
     )
 }
+
+static OPENAPI: Fixed = Fixed::new(include_str!("openapi.json"));
 
 /// What stands behind a prefix of the path, from the slash on.
 fn below(
@@ -198,8 +205,9 @@ pub fn admin(admin: Arc<Admin>) -> Routes {
     warp::method()
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
-        .map(move |method, path: FullPath, headers: HeaderMap| {
-            reply(admin.handle(&method, path.as_str(), &headers))
+        .then(move |method, path: FullPath, headers: HeaderMap| {
+            let admin = Arc::clone(&admin);
+            async move { reply(admin.handle(&method, path.as_str(), &headers).await) }
         })
         .boxed()
 }
@@ -226,10 +234,16 @@ fn reply(response: Response<Bytes>) -> warp::reply::Response {
     response.map(Into::into)
 }
 
-fn page(method: &Method, path: &str, demo: bool) -> Response<Bytes> {
+fn page(
+    method: &Method,
+    path: &str,
+    demo: bool,
+    gzip: &Gzip,
+    request: &HeaderMap,
+) -> Response<Bytes> {
     let file = if demo { demo::file(path) } else { None };
     match (file, method) {
-        (Some(file), &Method::GET | &Method::HEAD) => file,
+        (Some(file), &Method::GET | &Method::HEAD) => file.response(gzip, takes_gzip(request)),
         (Some(_), _) => headers::method_not_allowed("GET, HEAD"),
         (None, &Method::GET | &Method::HEAD) if demo && matches!(path, "/" | "/demo") => to_demo(),
         (None, _) if demo && matches!(path, "/" | "/demo") => {

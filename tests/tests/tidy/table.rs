@@ -203,6 +203,7 @@ pub(super) const TABLE: &[Area] = &[
         &["crate::core::id", "getrandom", "hmac", "http", "sha2"],
         &["async"],
     ),
+    area(&["broker/src/http/gzip.rs"], &["bytes", "flate2", "http", "tokio"], NO_SOCKETS),
     area(&["broker/src/http/limits.rs"], &["parking_lot"], &["async"]),
     area(&["broker/src/http/stats.rs"], &["http", "prometheus"], &["async"]),
     area(
