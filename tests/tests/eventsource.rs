@@ -45,7 +45,7 @@ fn events(stream: &mut Stream, count: usize) -> Vec<Value> {
 }
 
 #[test]
-fn t6_events_come_by_the_stream_and_connects_are_answered_at_once() {
+fn events_come_by_the_stream_and_connects_are_answered_at_once() {
     let broker = Broker::start();
     let mut client = Client::new(&broker);
     let reply = client.handshake_with(json!({"supportedConnectionTypes": ["eventsource"]}));
