@@ -68,6 +68,8 @@ if [ -n "$long" ]; then
   say "long: figures of publishing, keeping and replaying"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test figures -- \
     --include-ignored --nocapture --test-threads 1
+  say "long: what compression costs and saves"
+  WEFT_LONG=1 cargo test --release --locked -p weft-tests --test compression -- --ignored --nocapture
   say "long: 200 sleepers while five million messages pass"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test sleepers -- \
     --ignored --nocapture

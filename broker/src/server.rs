@@ -28,14 +28,17 @@ use crate::http::bayeux::Endpoint;
 use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::connection::Deadlines;
 use crate::http::cookie::{CookieOptions, Cookies};
+use crate::http::gzip::{Gzip, GzipOptions};
 use crate::http::limits::{ConnectionLimits, Gate};
 use crate::http::listener::{Listener, ListenerOptions};
 use crate::http::origins::{AllowedOrigin, Origins};
 use crate::http::routes::{self, Site};
 use crate::http::stats::HttpStats;
+use crate::http::streams::Streams;
 use crate::http::upgrade::Sockets;
 use crate::storage::{Storage, StorageOptions, sled_options};
 use crate::ticker;
+use crate::transport::streaming::StreamOptions;
 use crate::transport::websocket::SocketOptions;
 
 /// Connections that the admin address keeps for itself.
@@ -93,7 +96,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (broker, storage) = open_broker(config, stats).await?;
     let bodies = BodyBudget::new(size(config.limits.body_bytes_total.get()));
     let admin_origins = origins(config, config.admin);
-    let admin = Admin::new(Arc::clone(&broker), Arc::clone(&bodies), admin_origins, registry)
+    let gzip = Arc::new(gzip(config));
+    let (core, budget) = (Arc::clone(&broker), Arc::clone(&bodies));
+    let admin = Admin::new(core, budget, admin_origins, Arc::clone(&gzip), registry)
         .map_err(about("metrics"))?;
 
     let running = Running {
@@ -124,7 +129,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
             stop: running.stop.clone(),
         })
     });
-    let site = site(config, endpoint(config, &broker, cookies, bodies), sockets, &broker);
+    let endpoint = endpoint(config, &broker, cookies, bodies, gzip);
+    let site = site(config, endpoint, sockets, &broker, &http_stats);
     let public = listener(public, connections, running.public_tasks.clone(), &running.stop);
     tokio::spawn(public.serve(routes::public(site)));
     let few = ConnectionLimits {
@@ -171,17 +177,27 @@ fn site(
     endpoint: Endpoint,
     sockets: Option<Arc<Sockets>>,
     broker: &Arc<Broker>,
+    stats: &HttpStats,
 ) -> Site {
     let endpoint = Arc::new(endpoint);
-    let api = Api {
+    let api = Arc::new(Api {
         broker: Arc::clone(broker),
         endpoint: Arc::clone(&endpoint),
         limits: decode_limits(config),
         publish: config.publish.enabled,
         history: config.publish.history,
+    });
+    let streams = Streams {
+        api: Arc::clone(&api),
+        ids: Arc::new(SystemIds),
+        enabled: config.streams.enabled,
+        options: stream_options(config),
+        stats: stats.streams.clone(),
     };
     Site {
-        api: Arc::new(api),
+        api,
+        streams: Arc::new(streams),
+        event_source: config.bayeux.eventsource,
         endpoint,
         sockets,
         mounts: config.bayeux.mounts.clone().into(),
@@ -244,6 +260,7 @@ fn endpoint(
     broker: &Arc<Broker>,
     cookies: Cookies,
     budget: Arc<BodyBudget>,
+    gzip: Arc<Gzip>,
 ) -> Endpoint {
     let mut offered = Vec::new();
     if config.bayeux.websocket {
@@ -252,6 +269,9 @@ fn endpoint(
     offered.extend([ConnectionType::LongPolling, ConnectionType::CrossOriginLongPolling]);
     if config.bayeux.callback_polling {
         offered.push(ConnectionType::CallbackPolling);
+    }
+    if config.bayeux.eventsource {
+        offered.push(ConnectionType::EventSource);
     }
     let limits = decode_limits(config);
     Endpoint {
@@ -263,8 +283,19 @@ fn endpoint(
             time: config.http.body_timeout.get(),
             budget,
         },
+        gzip,
         callback_polling: config.bayeux.callback_polling,
     }
+}
+
+fn gzip(config: &Config) -> Gzip {
+    let compression = &config.compression;
+    let options = GzipOptions {
+        enabled: compression.enabled,
+        min_bytes: size(compression.min_bytes.get()),
+        level: compression.level,
+    };
+    Gzip::new(options, std::thread::available_parallelism().map_or(1, Into::into))
 }
 
 fn decode_limits(config: &Config) -> DecodeLimits {
@@ -375,6 +406,17 @@ fn listener_options(config: &Config) -> ListenerOptions {
             write: config.http.body_timeout.get(),
         },
         idle: config.http.idle_timeout.get(),
+    }
+}
+
+fn stream_options(config: &Config) -> StreamOptions {
+    let streams = &config.streams;
+    StreamOptions {
+        heartbeat: streams.heartbeat.get(),
+        max_age: streams.max_age.get(),
+        max_bytes: streams.max_bytes.get(),
+        retry: streams.retry.get(),
+        padding: size(streams.padding.get()),
     }
 }
 

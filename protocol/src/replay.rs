@@ -71,6 +71,13 @@ impl<'a> Replay<'a> {
     }
 }
 
+/// Starts by name, from wherever they are known. Of a name that comes twice, the later one counts.
+impl<'a, N: Into<Cow<'a, str>>> FromIterator<(N, Start)> for Replay<'a> {
+    fn from_iter<I: IntoIterator<Item = (N, Start)>>(starts: I) -> Self {
+        Self { starts: starts.into_iter().map(|(name, start)| (name.into(), start)).collect() }
+    }
+}
+
 /// Whether a handshake's `ext` announces replay: `{"replay": true}`.
 pub fn announces_replay(ext: &RawValue) -> bool {
     Members::of(ext).and_then(|ext| ext.get("replay")).is_some_and(|value| value.get() == "true")

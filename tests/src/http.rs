@@ -11,6 +11,15 @@ pub use message::{Request, Response};
 use self::message::parse_head;
 use crate::wait::{A_WHILE, PATIENCE};
 
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// In good order: FIN.
+    Close,
+    /// As by a peer that knows nothing of it any more: RST.
+    Reset,
+}
+
 /// One socket to the broker.
 #[derive(Debug)]
 pub struct Connection {
@@ -103,12 +112,12 @@ impl Connection {
         if !self.buffer.is_empty() {
             return false;
         }
-        self.stream.set_read_timeout(Some(time)).expect("a read timeout");
+        self.set_patience(time);
         let silent = match self.fill() {
             Err(error) => is_timeout(&error),
             Ok(()) => false,
         };
-        self.stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        self.set_patience(PATIENCE);
         silent
     }
 
@@ -140,31 +149,63 @@ impl Connection {
 
     fn read_chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
-        loop {
-            let end = loop {
-                if let Some(at) = self.buffer.windows(2).position(|window| window == b"\r\n") {
-                    break at;
-                }
-                self.fill()?;
-            };
-            let line = self.take(end + 2)?;
-            let size = std::str::from_utf8(&line).map_err(io::Error::other)?;
-            let size = size.trim().split(';').next().unwrap_or_default();
-            let size = usize::from_str_radix(size, 16).map_err(io::Error::other)?;
-            let mut chunk = self.take(size + 2)?;
-            if size == 0 {
-                return Ok(body);
-            }
-            chunk.truncate(size);
+        while let Some(mut chunk) = self.read_chunk()? {
             body.append(&mut chunk);
         }
+        Ok(body)
     }
 
-    fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
+    /// Reads the next chunk of a chunked body, behind its head; `None` is the body's end.
+    ///
+    /// # Errors
+    /// When the socket closes or stays silent before the chunk's end. What came of it is kept.
+    pub fn read_chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let end = loop {
+            if let Some(at) = self.buffer.windows(2).position(|window| window == b"\r\n") {
+                break at;
+            }
+            self.fill()?;
+        };
+        let size = std::str::from_utf8(&self.buffer[..end]).map_err(io::Error::other)?;
+        let size = size.trim().split(';').next().unwrap_or_default();
+        let size = usize::from_str_radix(size, 16).map_err(io::Error::other)?;
+        self.wait_for(end + 2 + size + 2)?;
+        let chunk = self.buffer[end + 2..][..size].to_vec();
+        self.buffer.drain(..end + 2 + size + 2);
+        Ok(Some(chunk).filter(|_| size > 0))
+    }
+
+    /// Reads until so many bytes have come that nobody has taken, and shows all there are.
+    ///
+    /// # Errors
+    /// When the socket closes or stays silent before that. What came is kept.
+    pub fn wait_for(&mut self, length: usize) -> io::Result<&[u8]> {
         while self.buffer.len() < length {
             self.fill()?;
         }
+        Ok(&self.buffer)
+    }
+
+    /// Takes bytes off, as many as asked for.
+    ///
+    /// # Errors
+    /// When the socket closes or stays silent before that. What came is kept.
+    pub fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        self.wait_for(length)?;
         Ok(self.buffer.drain(..length).collect())
+    }
+
+    /// How long reading waits for bytes before it is an error; [`PATIENCE`] until told otherwise.
+    pub fn set_patience(&self, time: Duration) {
+        self.stream.set_read_timeout(Some(time)).expect("a read timeout");
+    }
+
+    /// Ends the connection, whatever is under way.
+    pub fn cut(self, cut: Cut) {
+        if cut == Cut::Reset {
+            let nothing = Some(Duration::ZERO);
+            rustix::net::sockopt::set_socket_linger(&self.stream, nothing).expect("SO_LINGER");
+        }
     }
 
     fn fill(&mut self) -> io::Result<()> {
@@ -183,6 +224,8 @@ impl Connection {
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+/// Whether reading only took too long.
+#[must_use]
+pub fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

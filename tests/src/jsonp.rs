@@ -13,12 +13,18 @@ pub fn encode(text: &str) -> String {
         .collect()
 }
 
+/// Reads `/**/name(argument);`: the name and the argument.
+#[must_use]
+pub fn call(script: &str) -> (&str, &str) {
+    let call = script.strip_prefix("/**/").unwrap_or_else(|| panic!("no prefix: {script}"));
+    let (name, rest) = call.split_once('(').expect("a call");
+    (name, rest.strip_suffix(");").unwrap_or_else(|| panic!("no end: {script}")))
+}
+
 /// Reads `/**/name([…]);`: the name and the messages, which must parse as JSON.
 #[must_use]
 pub fn decode(script: &str) -> (String, Vec<Value>) {
-    let call = script.strip_prefix("/**/").unwrap_or_else(|| panic!("no prefix: {script}"));
-    let (name, rest) = call.split_once('(').expect("a call");
-    let json = rest.strip_suffix(");").unwrap_or_else(|| panic!("no end: {script}"));
+    let (name, json) = call(script);
     match serde_json::from_str(json) {
         Ok(Value::Array(messages)) => (name.to_owned(), messages),
         other => panic!("not an array: {other:?} in {script}"),

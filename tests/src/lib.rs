@@ -19,4 +19,7 @@ pub mod process;
 pub mod replies;
 pub mod schema;
 pub mod siege;
+pub mod stream;
+pub mod transports;
 pub mod wait;
+pub mod websocket;

@@ -74,6 +74,15 @@ fn r14_values_out_of_range_are_refused_before_anything_starts() {
         ("[publish]\nrepeat_window = \"0s\"\n", ":2:17: publish.repeat_window", "not between"),
         ("[publish]\nrepeat_keys = 0\n", ":2:15: publish.repeat_keys", "at least 1"),
         (
+            "[streams]\nheartbeat = \"1ms\"\n",
+            ":2:13: streams.heartbeat",
+            "not between 100ms and 1h",
+        ),
+        ("[streams]\nmax_age = \"25h\"\n", ":2:11: streams.max_age", "not between 1s and 24h"),
+        ("[streams]\nmax_bytes = \"1B\"\n", ":2:13: streams.max_bytes", "less than 1KiB"),
+        ("[streams]\nretry = \"2h\"\n", ":2:9: streams.retry", "not between 0s and 1h"),
+        ("[streams]\npadding = \"65KiB\"\n", ":2:11: streams.padding", "not between 0B and 64KiB"),
+        (
             "[[channels]]\npattern = \"/a\"\n[[channels]]\nreplay = false\n",
             ":3:1: channels[1]",
             "no channel pattern",
@@ -93,6 +102,8 @@ fn r14_values_out_of_range_are_refused_before_anything_starts() {
         ),
         ("[limits]\nqueue_bytes = \"1KiB\"\n", ":2:15: limits.queue_bytes", "limits.body"),
         ("[bayeux]\nmounts = [\"/publish\"]\n", ":2:10: bayeux.mounts", "is taken"),
+        ("[compression]\nlevel = 0\n", ":2:9: compression.level", "not between 1 and 9"),
+        ("[compression]\nmin_bytes = \"1B\"\n", ":2:13: compression.min_bytes", "not between 64B"),
         ("[bayeux]\nmounts = []\n", ":2:10: bayeux.mounts", "at least one path"),
         ("[http]\nidle_timeout = \"1s\"\n[browsers]\ninterval = \"5s\"\n", ":2:16: http.idle", ""),
     ] {

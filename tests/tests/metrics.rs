@@ -10,7 +10,7 @@ use weft_tests::held::Held;
 use weft_tests::http::{Connection, Request};
 
 /// Every metric that these tests move, or that is moved in `limits.rs`.
-const NAMES: [&str; 47] = [
+const NAMES: [&str; 48] = [
     "weft_batch_messages",
     "weft_body_bytes",
     "weft_connections",
@@ -58,6 +58,7 @@ const NAMES: [&str; 47] = [
     "weft_store_queued_records",
     "weft_store_records",
     "weft_store_up",
+    "weft_streams",
 ];
 
 fn page(broker: &Broker) -> String {

@@ -11,6 +11,8 @@ use weft_tests::broker::workspace;
 mod imports;
 #[path = "tidy/rules.rs"]
 mod rules;
+#[path = "tidy/table.rs"]
+mod table;
 
 /// No file is longer.
 const LINES_MAX: usize = 500;
@@ -96,13 +98,15 @@ fn the_readers_of_imports_and_rules_see_what_stands_there() {
     assert_eq!(complaints, expected.collect::<Vec<_>>());
 
     let test = "#[test]\n";
-    let rust =
-        format!("{test}fn l5_r6a_a_b1() {{}}\n{test}#[ignore]\nfn a1_x() {{}}\nfn b2_x() {{}}\n");
+    let rust = format!(
+        "{test}fn l5_r6a_a_b1() {{}}\n{test}#[ignore]\nfn a1_x() {{}}\nfn b2_x() {{}}\n\
+                 behaviours! {{\n    // c1_x: yes\n    x::c2_x: no yes;\n    x::c3_x: no no;\n}}\nx::c4_x: yes\n"
+    );
     let js = "test('E12, and A1: c', () => {});\n// D1\n";
     let proofs = rules::proofs(&[file("a.rs", &rust), file("b.test.js", js), file("c.js", js)]);
     let names: Vec<&str> = proofs.keys().map(String::as_str).collect();
-    assert_eq!(names, ["A1", "E12", "L5", "R6a"]);
-    let list = "A1 = { about = \"a\", proven = true }\nB2 = { about = \"b\", proven = true }\n\
+    assert_eq!(names, ["A1", "C2", "E12", "L5", "R6a"]);
+    let list = "A1 = { about = \"a\", proven = true }\nC2 = { about = \"e\", proven = true }\nB2 = { about = \"b\", proven = true }\n\
                 E12 = { about = \"c\", waits = \"d\" }\nL5 = { about = \"e\", side = \"client\" }\n";
     let (_, complaints) = rules::compare(list, &proofs);
     let about: Vec<_> = complaints.iter().map(|text| text.split([' ', ':']).next()).collect();

@@ -35,8 +35,10 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     browsers(config, &mut problems);
     limits(config, &mut problems);
     http(config, &mut problems);
+    compression(config, &mut problems);
     log(config, &mut problems);
     store(config, &mut problems);
+    streams(config, &mut problems);
     channels(config, &mut problems);
     problems.0
 }
@@ -256,6 +258,13 @@ fn http(config: &Config, problems: &mut Problems) {
     }
 }
 
+fn compression(config: &Config, problems: &mut Problems) {
+    let compression = &config.compression;
+    let (least, most) = (ByteSize::bytes(64), ByteSize::mib(1_024));
+    problems.range("compression.min_bytes", compression.min_bytes, (least, most));
+    problems.range("compression.level", compression.level, (1, 9));
+}
+
 /// A bare word that is no level would silence everything, the line that says where weft listens
 /// included.
 fn log(config: &Config, problems: &mut Problems) {
@@ -288,6 +297,22 @@ fn store(config: &Config, problems: &mut Problems) {
     let (short, long) = (HumanDuration::secs(1), HumanDuration::secs(24 * 3_600));
     problems.range("publish.repeat_window", config.publish.repeat_window, (short, long));
     problems.positive("publish.repeat_keys", config.publish.repeat_keys);
+}
+
+fn streams(config: &Config, problems: &mut Problems) {
+    let streams = &config.streams;
+    let (second, hour) = (HumanDuration::secs(1), HumanDuration::secs(3_600));
+    problems.range("streams.heartbeat", streams.heartbeat, (SHORT, hour));
+    let day = HumanDuration::secs(24 * 3_600);
+    problems.range("streams.max_age", streams.max_age, (second, day));
+    problems.range("streams.retry", streams.retry, (HumanDuration::secs(0), hour));
+    problems.unless(
+        streams.max_bytes >= ByteSize::kib(1),
+        &["streams.max_bytes"],
+        format!("{} is less than 1KiB: every event would end its stream", streams.max_bytes),
+    );
+    let padding = (ByteSize::bytes(0), ByteSize::kib(64));
+    problems.range("streams.padding", streams.padding, padding);
 }
 
 /// Every rule must be able to match something.

@@ -14,17 +14,20 @@ use serde::{Deserialize, Serialize};
 mod args;
 mod channels;
 mod check;
+mod compression;
 mod error;
 mod load;
 mod origin;
 mod sections;
 mod store;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod units;
 
 pub use args::{Args, Command, StoreAction};
 pub use channels::{BacklogSize, Channel, Durability};
+pub use compression::Compression;
 pub use error::ConfigError;
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
@@ -33,6 +36,7 @@ pub use sections::{
     Sessions, UnkeptPolicy, WebSocket,
 };
 pub use store::{Publish, Store, StoreKind};
+pub use streams::Streams;
 pub use units::{ByteSize, HumanDuration};
 
 /// Everything that can be set. Each field's text names its unit, its default and the reason for it.
@@ -69,6 +73,8 @@ pub struct Config {
     pub limits: Limits,
     /// Deadlines of HTTP connections.
     pub http: Http,
+    /// gzip of large replies.
+    pub compression: Compression,
     /// What is logged and how.
     pub log: Log,
     /// The built-in demonstration.
@@ -77,6 +83,8 @@ pub struct Config {
     pub store: Store,
     /// Publishing and reading over plain HTTP.
     pub publish: Publish,
+    /// Responses that go on.
+    pub streams: Streams,
     /// What holds for which channels; the first rule that matches. Default none: the last 1,000
     /// messages of each channel or 24 hours, on disk within 100 ms.
     pub channels: Vec<Channel>,
@@ -97,10 +105,12 @@ impl Default for Config {
             browsers: Browsers::default(),
             limits: Limits::default(),
             http: Http::default(),
+            compression: Compression::default(),
             log: Log::default(),
             demo: Demo::default(),
             store: Store::default(),
             publish: Publish::default(),
+            streams: Streams::default(),
             channels: Vec::new(),
         }
     }

@@ -47,12 +47,15 @@ pub struct Bayeux {
     pub callback_polling: bool,
     /// Whether the websocket transport is offered. Default true.
     pub websocket: bool,
+    /// Whether Faye's `eventsource` transport is offered. Default true: it comes by the same mounts and
+    /// under the same rules as long-polling.
+    pub eventsource: bool,
 }
 
 impl Default for Bayeux {
     fn default() -> Self {
         let mounts = ["/bayeux", "/cometd", "/faye"].map(str::to_owned).into();
-        Self { mounts, callback_polling: true, websocket: true }
+        Self { mounts, callback_polling: true, websocket: true, eventsource: true }
     }
 }
 

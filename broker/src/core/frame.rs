@@ -51,6 +51,11 @@ impl Booked {
         *bytes = now;
     }
 
+    /// It costs no more than so many bytes now.
+    pub fn shrink(&mut self, most: usize) {
+        self.set(self.bytes().min(most));
+    }
+
     /// How many bytes are booked.
     pub(crate) fn bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |(bytes, _)| *bytes)
@@ -132,6 +137,13 @@ impl Frame {
         event_parts(&self.0.text).unwrap_or(("null", None))
     }
 
+    /// The text up to the channel, and what follows it: other members may stand between the two.
+    #[must_use]
+    pub fn halves(&self) -> (&str, &str) {
+        let middle = BEFORE_CHANNEL + self.0.channel_len + 1;
+        self.0.text.split_at_checked(middle).unwrap_or((&self.0.text, "}"))
+    }
+
     /// The channel it was published to.
     #[must_use]
     pub fn channel(&self) -> &str {
@@ -193,6 +205,7 @@ mod tests {
         assert_eq!(frame.text(), text);
         assert_eq!((twin.channel(), twin.position(), twin.time_us()), ("/a/b", 7, 9));
         assert_eq!(twin.parts(), (r#"{"x":1}"#, None));
+        assert_eq!(twin.halves(), (r#"{"channel":"/a/b""#, r#","data":{"x":1}}"#));
         assert_eq!(alive.get(), frame.cost());
         drop(frame);
         assert_eq!(alive.get(), twin.cost());

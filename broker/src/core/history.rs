@@ -105,7 +105,7 @@ impl Broker {
     /// Where to begin reading for what came after a time. Positions keep up with the time but while
     /// their ceiling cannot be raised, which may have been at any time. So this looks further and
     /// further back, until a message shows that all before it are older, too: to 0, if none does.
-    fn start_of(&self, channel: ChannelName<'_>, time_us: i64) -> Result<i64, Error> {
+    pub(crate) fn start_of(&self, channel: ChannelName<'_>, time_us: i64) -> Result<i64, Error> {
         let one = Page { messages: 1, bytes: 1 };
         let mut back = STEP_US;
         loop {

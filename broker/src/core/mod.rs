@@ -29,6 +29,7 @@ pub mod positions;
 pub mod proof;
 pub mod publishing;
 pub mod queue;
+pub mod reader;
 mod reading;
 mod receipts;
 pub mod registry;

@@ -189,6 +189,17 @@ impl Broker {
         if sync { PATTERN_SLACK + waited } else { PATTERN_SLACK }
     }
 
+    /// A position in one channel, as seen from others: what comes late there may be lower.
+    pub(crate) fn earlier(&self, position: i64) -> i64 {
+        let waited = self.longest_wait.load(Ordering::Relaxed).clamp(0, WAIT_MOST);
+        (position - PATTERN_SLACK - waited).max(FIRST)
+    }
+
+    /// No message up to here will come any more that did not come yet.
+    pub(crate) fn settled_up_to(&self) -> i64 {
+        self.earlier(self.positions.last())
+    }
+
     /// Where the channels of the new patterns start that nobody has heard of yet: until all are
     /// known, a live message of one of them starts it there. `last` is the last position given out
     /// before the patterns were looked up.

@@ -59,6 +59,9 @@ pub enum Exchanged {
 pub struct SocketTurn {
     /// What is answered at once.
     pub replies: Option<Answer>,
+    /// Whether the replies go before events: a subscription reads what was published before, and
+    /// its reply tells what of that is lost.
+    pub replays: bool,
     /// Its connects: each waits by itself.
     pub connects: Vec<Box<HeldConnect>>,
     /// The session that spoke.
@@ -148,7 +151,13 @@ impl Exchange {
             let answer = self.handshake(message);
             let handshaken = answer.handshaken;
             let replies = Some(answer);
-            return Ok(SocketTurn { replies, connects: Vec::new(), speaker: None, handshaken });
+            return Ok(SocketTurn {
+                replies,
+                replays: false,
+                connects: Vec::new(),
+                speaker: None,
+                handshaken,
+            });
         }
         let mut turn = Turn::new(&self.broker, caller, &messages);
         turn.bind(bound);

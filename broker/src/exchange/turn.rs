@@ -36,6 +36,8 @@ pub(super) struct Turn<'x, 'm> {
     /// The session lives, and its cookie did not come: no reason to hurry to a new handshake.
     shunned: bool,
     connects: Vec<PendingConnect<&'m RawValue>>,
+    /// Whether a subscription asked for what was published before.
+    replays: bool,
 }
 
 impl<'x, 'm> Turn<'x, 'm> {
@@ -57,6 +59,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             pending: Vec::new(),
             shunned: false,
             connects: Vec::new(),
+            replays: false,
         }
     }
 
@@ -94,6 +97,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             }
             Request::Subscribe { patterns } => {
                 let replay = message.ext.and_then(Replay::read);
+                self.replays |= replay.is_some();
                 let gaps = broker.subscribe(&session, patterns, replay.as_ref(), &mut self.wakes);
                 let ext = |gaps| ReplyExt { gaps, ..ReplyExt::default() };
                 return self.reply_with(message, gaps.map(ext));
@@ -336,7 +340,8 @@ impl<'x, 'm> Turn<'x, 'm> {
             }
         }
         let replies = answered.then(|| Answer::new(broker, array, None));
-        SocketTurn { replies, connects, speaker: session, handshaken: None }
+        let replays = self.replays;
+        SocketTurn { replies, replays, connects, speaker: session, handshaken: None }
     }
 
     fn rides_on_any_reply(&self) -> bool {

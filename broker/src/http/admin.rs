@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use prometheus::{Encoder, IntGauge, Registry, TextEncoder};
 
+use super::accept::takes_gzip;
 use super::body::BodyBudget;
+use super::gzip::Gzip;
 use super::headers;
 use super::origins::{Origins, Verdict};
 use crate::core::broker::Broker;
@@ -17,6 +19,7 @@ pub struct Admin {
     broker: Arc<Broker>,
     bodies: Arc<BodyBudget>,
     origins: Origins,
+    gzip: Arc<Gzip>,
     registry: Registry,
     gauges: Gauges,
 }
@@ -53,6 +56,7 @@ impl Admin {
         broker: Arc<Broker>,
         bodies: Arc<BodyBudget>,
         origins: Origins,
+        gzip: Arc<Gzip>,
         registry: Registry,
     ) -> Result<Self, prometheus::Error> {
         let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
@@ -80,12 +84,16 @@ impl Admin {
             store_bytes: gauge("weft_store_bytes", "Their bytes.")?,
             store_disk_bytes: gauge("weft_store_disk_bytes", "Bytes of the store's files.")?,
         };
-        Ok(Self { broker, bodies, origins, registry, gauges })
+        Ok(Self { broker, bodies, origins, gzip, registry, gauges })
     }
 
     /// Answers a request.
-    #[must_use]
-    pub fn handle(&self, method: &Method, path: &str, request: &HeaderMap) -> Response<Bytes> {
+    pub async fn handle(
+        &self,
+        method: &Method,
+        path: &str,
+        request: &HeaderMap,
+    ) -> Response<Bytes> {
         if !self.origins.host_is_ours(request) || self.origins.judge(request) == Verdict::Foreign {
             return headers::text(StatusCode::FORBIDDEN, "this Host or Origin is not allowed");
         }
@@ -96,7 +104,7 @@ impl Admin {
             return headers::method_not_allowed("GET, HEAD");
         }
         match path {
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics(takes_gzip(request)).await,
             "/readyz" => self.ready(),
             _ => headers::text(StatusCode::OK, "ok"),
         }
@@ -133,7 +141,7 @@ impl Admin {
         }
     }
 
-    fn metrics(&self) -> Response<Bytes> {
+    async fn metrics(&self, taken: bool) -> Response<Bytes> {
         self.note_store();
         let census = self.broker.census();
         let (past_channels, past_bytes) = self.broker.past_kept();
@@ -157,7 +165,10 @@ impl Admin {
         match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             Ok(()) => {
                 let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                headers::response(StatusCode::OK, kind, text)
+                let (body, coding) = self.gzip.code(taken, text).await;
+                let mut response = headers::response(StatusCode::OK, kind, body);
+                coding.tell(&mut response);
+                response
             }
             Err(error) => {
                 tracing::error!(%error, "cannot encode metrics");

@@ -10,9 +10,11 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tokio_stream::Stream;
 use weft_protocol::ConnectionType;
 
+use super::accept::takes_gzip;
 use super::body::{self, BodyFailure, BodyLimits};
-use super::connection::Peer;
+use super::connection::{Carried, Peer};
 use super::cookie::Cookies;
+use super::gzip::{Coding, Gzip};
 use super::headers;
 use super::origins::{Origins, Verdict};
 use crate::exchange::{Answer, Booked, Caller, Exchange};
@@ -29,6 +31,8 @@ pub struct Endpoint {
     pub cookies: Cookies,
     /// Bounds of a POST's body.
     pub body: BodyLimits,
+    /// How large replies are compressed.
+    pub gzip: Arc<Gzip>,
     /// Whether GETs are answered by callback-polling.
     pub callback_polling: bool,
 }
@@ -117,10 +121,27 @@ impl Endpoint {
             Ok(body) => body,
             Err(failure) => return fail(failure),
         };
+        let taken = takes_gzip(&head.headers);
         let (caller, peer) = self.caller(head, ConnectionType::LongPolling, arrived);
         let gone = || peer.is_gone();
         match long_polling::post(&self.exchange, caller, body, &gone).await {
-            Ok(answer) => self.answer(&peer, caller, answer, headers::JSON),
+            Ok(mut answer) => {
+                let carried = answer.carries.take().map(Carried::from);
+                let plain = std::mem::take(&mut answer.text).into_bytes();
+                // The length of what holds a clientId shows nothing of it.
+                let (body, coding) = if answer.handshaken.is_some() {
+                    (plain, Coding::Plain)
+                } else {
+                    self.gzip.code(taken, plain).await
+                };
+                answer.booked.shrink(body.len());
+                if let Some(carried) = carried {
+                    peer.carries(carried);
+                }
+                let mut response = self.answer(caller, answer, body, headers::JSON);
+                coding.tell(&mut response);
+                response
+            }
             Err(error) => headers::text(status(error.status()), &error.to_string()),
         }
     }
@@ -135,8 +156,12 @@ impl Endpoint {
         let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling, arrived);
         let gone = || peer.is_gone();
         match callback_polling::get(&self.exchange, caller, query, &gone).await {
-            Ok(answer) => {
-                let mut response = self.answer(&peer, caller, answer, headers::SCRIPT);
+            Ok(mut answer) => {
+                if let Some(carried) = answer.carries.take() {
+                    peer.carries(carried.into());
+                }
+                let script = std::mem::take(&mut answer.text).into_bytes();
+                let mut response = self.answer(caller, answer, script, headers::SCRIPT);
                 headers::as_download(&mut response);
                 response
             }
@@ -157,18 +182,15 @@ impl Endpoint {
 
     fn answer(
         &self,
-        peer: &Peer,
         caller: Caller,
         answer: Answer,
+        body: Vec<u8>,
         kind: HeaderValue,
     ) -> Response<Bytes> {
-        if let Some((session, reply_no)) = answer.carries {
-            peer.carries(session, reply_no);
-        }
         let body = if answer.booked.is_open() {
-            Bytes::from_owner(Booking { text: answer.text, _booked: answer.booked })
+            Bytes::from_owner(Booking { body, _booked: answer.booked })
         } else {
-            answer.text.into()
+            body.into()
         };
         let mut response = headers::response(StatusCode::OK, kind, body);
         if answer.handshaken.is_some()
@@ -183,13 +205,13 @@ impl Endpoint {
 
 /// A large reply: what it costs is given back once it is written, or never will be.
 struct Booking {
-    text: String,
+    body: Vec<u8>,
     _booked: Booked,
 }
 
 impl AsRef<[u8]> for Booking {
     fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
+        &self.body
     }
 }
 

@@ -144,9 +144,9 @@ impl Peer {
     }
 
     /// The response about to be written carries a session's events.
-    pub fn carries(&self, session: Arc<SessionHandle>, reply_no: u64) {
+    pub fn carries(&self, mut carried: Carried) {
         self.writing.store(UNWRITTEN, Ordering::Relaxed);
-        *self.carried.lock() = Some((session, reply_no));
+        *self.carried.lock() = carried.0.take();
     }
 
     /// The connection is over. If its last response was not written to its end, the events that it
@@ -169,6 +169,25 @@ impl Peer {
     fn flushed(&self) {
         let _ =
             self.writing.compare_exchange(PARTLY, WRITTEN, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// A session's events in a response that is not with the connection yet, by the number of its reply.
+/// If that is never to be, they go again.
+#[derive(Debug)]
+pub struct Carried(Option<(Arc<SessionHandle>, u64)>);
+
+impl From<(Arc<SessionHandle>, u64)> for Carried {
+    fn from(carried: (Arc<SessionHandle>, u64)) -> Self {
+        Self(Some(carried))
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        if let Some((session, reply_no)) = self.0.take() {
+            session.write_failed(reply_no);
+        }
     }
 }
 

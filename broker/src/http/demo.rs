@@ -4,20 +4,33 @@ use bytes::Bytes;
 use http::header::CONTENT_SECURITY_POLICY;
 use http::{HeaderValue, Response, StatusCode};
 
+use super::gzip::{Fixed, Gzip};
 use super::headers;
 
 const HTML: &str = "text/html;charset=UTF-8";
 const CSS: &str = "text/css;charset=UTF-8";
 const MODULE: &str = "text/javascript;charset=UTF-8";
 
-/// Path, type, text. Paths are those that the page's own imports name.
+/// One of the files.
+#[derive(Debug)]
+pub struct File {
+    /// The path that the page's own imports name.
+    path: &'static str,
+    kind: &'static str,
+    text: Fixed,
+}
+
 macro_rules! files {
     ($($path:literal $kind:ident $file:literal;)*) => {
-        &[$(($path, $kind, include_str!(concat!("../../../clients/", $file)))),*]
+        [$(File {
+            path: $path,
+            kind: $kind,
+            text: Fixed::new(include_str!(concat!("../../../clients/", $file))),
+        }),*]
     };
 }
 
-const FILES: &[(&str, &str, &str)] = files! {
+static FILES: [File; 11] = files! {
     "/demo/" HTML "pages/demo/index.html";
     "/demo/demo.css" CSS "pages/demo/demo.css";
     "/demo/demo.js" MODULE "pages/demo/demo.js";
@@ -33,14 +46,23 @@ const FILES: &[(&str, &str, &str)] = files! {
 
 /// The file at a path.
 #[must_use]
-pub fn file(path: &str) -> Option<Response<Bytes>> {
-    let (_, kind, text) = FILES.iter().find(|(name, _, _)| *name == path)?;
-    let body = Bytes::from_static(text.as_bytes());
-    let mut response = headers::response(StatusCode::OK, HeaderValue::from_static(kind), body);
-    let policy = HeaderValue::from_static(
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-         img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    );
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
-    Some(response)
+pub fn file(path: &str) -> Option<&'static File> {
+    FILES.iter().find(|file| file.path == path)
+}
+
+impl File {
+    /// The response, for a client that takes gzip, or does not.
+    #[must_use]
+    pub fn response(&'static self, gzip: &Gzip, taken: bool) -> Response<Bytes> {
+        let (body, coding) = gzip.code_fixed(taken, &self.text);
+        let kind = HeaderValue::from_static(self.kind);
+        let mut response = headers::response(StatusCode::OK, kind, body);
+        coding.tell(&mut response);
+        let policy = HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+             img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        );
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        response
+    }
 }

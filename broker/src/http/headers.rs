@@ -21,7 +21,7 @@ const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
      idempotency-key",
 );
 
-/// A response that no cache keeps and no browser second-guesses (RFC 6202 §5.5; R17, R31).
+/// A response that no cache keeps and no browser second-guesses (RFC 6202 §5.6; R17, R31).
 #[must_use]
 pub fn response(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = bare(status, body);
@@ -82,7 +82,7 @@ pub fn allow_origin(response: &mut Response<Bytes>, origin: &HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    headers.insert(VARY, HeaderValue::from_static("Origin"));
+    headers.append(VARY, HeaderValue::from_static("Origin"));
 }
 
 /// The answer to a preflight from an allowed origin.

@@ -11,8 +11,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use weft_protocol::Error;
 
+use super::accept::takes_gzip;
 use super::api::{Api, Refusal, answer, channel_of};
 use super::body::{FREE_BYTES, Share};
+use super::gzip::Coding;
 use crate::core::history::{History, Since};
 use crate::core::past::Page;
 
@@ -33,27 +35,31 @@ pub async fn handle(
     if let Some(refused) = api.refuse(&method, &headers, METHODS) {
         return refused;
     }
-    let mut response = match read(&api, &path, &query).await {
-        Ok(page) => answer(page),
+    let mut response = match read(&api, &path, &query, takes_gzip(&headers)).await {
+        Ok((page, coding)) => {
+            let mut response = answer(page);
+            coding.tell(&mut response);
+            response
+        }
         Err(refused) => refused.response(METHODS),
     };
     api.allow(&headers, &mut response);
     response
 }
 
-/// A page's text, and what it takes of the memory for bodies until it is written.
+/// A page, and what it takes of the memory for bodies until it is written.
 struct Spelled {
-    text: String,
+    page: Vec<u8>,
     _share: Share,
 }
 
 impl AsRef<[u8]> for Spelled {
     fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
+        &self.page
     }
 }
 
-async fn read(api: &Api, path: &str, query: &str) -> Result<Bytes, Refusal> {
+async fn read(api: &Api, path: &str, query: &str, taken: bool) -> Result<(Bytes, Coding), Refusal> {
     if !api.history {
         return Err(Refusal::new(404, "history is not served here"));
     }
@@ -75,11 +81,12 @@ async fn read(api: &Api, path: &str, query: &str) -> Result<Bytes, Refusal> {
     let Ok(Some(mut share)) = share else { return Err(Error::Overloaded.into()) };
     let page = Page { messages: limit, bytes: BYTES };
     let text = spell(&channel, &api.broker.history(name, since, page)?);
-    if text.len() <= FREE_BYTES {
-        return Ok(text.into());
+    let (page, coding) = api.endpoint.gzip.code(taken, text.into_bytes()).await;
+    if page.len() <= FREE_BYTES {
+        return Ok((page.into(), coding));
     }
-    share.shrink(text.len());
-    Ok(Bytes::from_owner(Spelled { text, _share: share }))
+    share.shrink(page.len());
+    Ok((Bytes::from_owner(Spelled { page, _share: share }), coding))
 }
 
 /// Never refused (decisions 2): what is no number is the default, what is out of bounds the bound.
@@ -102,11 +109,17 @@ fn since(text: &str) -> Result<Since, Refusal> {
         Ok(_) => return Err(Refusal::new(400, "since is a position, -2 for all, or a time")),
         Err(_) => {}
     }
+    let time = time_us(text);
+    time.map(Since::Time)
+        .ok_or_else(|| Refusal::new(400, "since is a position, -2 for all, or a time (RFC 3339)"))
+}
+
+/// A time of RFC 3339, in microseconds since 1970.
+#[must_use]
+pub fn time_us(text: &str) -> Option<i64> {
     // A plus sign in a query is a space, unless it was escaped.
-    let time = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339)
-        .map_err(|_| Refusal::new(400, "since is a position, -2 for all, or a time (RFC 3339)"))?;
-    let micros = i64::try_from(time.unix_timestamp_nanos() / 1_000);
-    micros.map(Since::Time).map_err(|_| Refusal::new(400, "since is too far away"))
+    let time = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339).ok()?;
+    i64::try_from(time.unix_timestamp_nanos() / 1_000).ok()
 }
 
 fn spell(channel: &str, history: &History) -> String {

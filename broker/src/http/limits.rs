@@ -1,4 +1,4 @@
-//! How many connections there may be, in all and per address (RFC 6202 §7, R33).
+//! How many connections there may be, in all and per address (RFC 6202, security considerations; R33).
 
 use std::collections::HashMap;
 use std::net::IpAddr;

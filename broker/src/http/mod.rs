@@ -1,5 +1,6 @@
 //! The edge: sockets, limits, deadlines, HTTP, and the URL space.
 
+pub mod accept;
 pub mod admin;
 pub mod api;
 pub mod bayeux;
@@ -7,6 +8,8 @@ pub mod body;
 pub mod connection;
 pub mod cookie;
 pub mod demo;
+pub mod event_source;
+pub mod gzip;
 pub mod headers;
 pub mod history;
 pub mod limits;
@@ -16,4 +19,5 @@ pub mod origins;
 pub mod publish;
 pub mod routes;
 pub mod stats;
+pub mod streams;
 pub mod upgrade;

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
 use weft_protocol::{KEY_BYTES_MAX, publish_array, publish_data};
 
+use super::accept::takes_gzip;
 use super::api::{Api, Refusal, answer, channel_of, published};
 use super::bayeux::Head;
 use super::body::{self, BodyFailure};
@@ -52,7 +53,13 @@ where
         asked => whole(&api, &head, asked, body).await,
     };
     let mut response = match outcome {
-        Ok(text) => answer(text),
+        Ok(text) => {
+            let taken = takes_gzip(&head.headers);
+            let (body, coding) = api.endpoint.gzip.code(taken, text.into_bytes()).await;
+            let mut response = answer(body);
+            coding.tell(&mut response);
+            response
+        }
         Err(refusal) => {
             refused.inc(refusal.status);
             refusal.response(METHODS)

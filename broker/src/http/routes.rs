@@ -1,26 +1,30 @@
 //! The whole URL space, as warp filters. The hot path stands first.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use warp::Filter;
 use warp::Reply;
 use warp::path::FullPath;
 
+use super::accept::takes_gzip;
 use super::admin::Admin;
 use super::api::{self, Api};
 use super::bayeux::{Endpoint, Head};
 use super::connection::Peer;
+use super::gzip::{Fixed, Gzip};
 use super::listener::Routes;
 use super::publish::{self, Answered};
+use super::streams::{self, Streams};
 use super::upgrade::{self, Sockets};
-use super::{demo, headers, history};
+use super::{demo, event_source, headers, history};
+use crate::transport::spelling::Spelling;
 
 /// What the public address serves.
 #[derive(Debug, Clone)]
@@ -35,24 +39,39 @@ pub struct Site {
     pub demo: bool,
     /// Publishing and history.
     pub api: Arc<Api>,
+    /// Responses that go on.
+    pub streams: Arc<Streams>,
+    /// Whether sessions may have such a one (Faye's eventsource).
+    pub event_source: bool,
 }
 
 /// The public address.
 #[must_use]
 pub fn public(site: Site) -> Routes {
-    let Site { endpoint, sockets, mounts, demo, api } = site;
+    let Site { endpoint, sockets, mounts, demo, api, streams, event_source } = site;
     let guard = Arc::clone(&endpoint);
+    let sessions = event_source.then(|| Arc::clone(&streams));
     let bayeux = mounted(mounts)
+        .and(warp::path::full())
         .and(warp::method())
         .and(query())
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arc<Peer>>())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::body::stream())
-        .then(move |method, query, headers, peer, on_upgrade, body| {
+        .then(move |path: FullPath, method, query, headers, peer, on_upgrade, body| {
             let (endpoint, sockets) = (Arc::clone(&endpoint), sockets.clone());
+            let streams = sessions.clone();
             let head = Head { method, query, headers, peer };
             async move {
+                if let Some(streams) = &streams
+                    && event_source::is_wanted(&head.method, &head.headers)
+                {
+                    return match event_source::answer(&endpoint, streams, &head, path.as_str()) {
+                        (head, Some(pieces)) => streamed(head, pieces),
+                        (response, None) => reply(response),
+                    };
+                }
                 let wanted = upgrade::is_wanted(&head.method, &head.headers);
                 reply(match sockets.filter(|_| wanted) {
                     Some(sockets) => upgrade::answer(&endpoint, &sockets, head, on_upgrade),
@@ -63,11 +82,16 @@ pub fn public(site: Site) -> Routes {
     let pages = warp::method().and(warp::path::full()).and(warp::header::headers_cloned()).map(
         move |method, path: FullPath, headers: HeaderMap| {
             let refusal = guard.refuse_host(&headers);
-            reply(refusal.unwrap_or_else(|| page(&method, path.as_str(), demo)))
+            let page = || page(&method, path.as_str(), demo, &guard.gzip, &headers);
+            reply(refusal.unwrap_or_else(page))
         },
     );
     bayeux
         .or(publishing(Arc::clone(&api)))
+        .unify()
+        .or(reading("/events", Spelling::Events, Arc::clone(&streams)))
+        .unify()
+        .or(reading("/stream", Spelling::Lines, streams))
         .unify()
         .or(past(Arc::clone(&api)))
         .unify()
@@ -94,8 +118,30 @@ fn publishing(
             async move {
                 match publish::handle(api, head, path, Box::pin(body)).await {
                     Answered::Whole(response) => reply(response),
-                    Answered::Stream(head, pieces) => streamed(head, pieces),
+                    Answered::Stream(head, pieces) => {
+                        streamed(head, ReceiverStream::new(pieces).map(Ok))
+                    }
                 }
+            }
+        })
+}
+
+/// Responses that go on, below a prefix of the path.
+fn reading(
+    prefix: &'static str,
+    spelling: Spelling,
+    streams: Arc<Streams>,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone {
+    below(prefix)
+        .and(warp::method())
+        .and(query())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::get::<Arc<Peer>>())
+        .map(move |path: String, method, query, headers, peer| {
+            let head = Head { method, query, headers, peer };
+            match streams::handle(&streams, spelling, &head, &path) {
+                streams::Answered::Whole(response) => reply(response),
+                streams::Answered::Stream(head, pieces) => streamed(head, pieces),
             }
         })
 }
@@ -119,13 +165,17 @@ fn described(
     warp::path!("openapi.json").and(warp::method()).and(warp::header::headers_cloned()).map(
         move |method, headers: HeaderMap| {
             reply(api.refuse(&method, &headers, "GET, HEAD, OPTIONS").unwrap_or_else(|| {
-                let mut response = api::answer(include_str!("openapi.json"));
+                let (body, coding) = api.endpoint.gzip.code_fixed(takes_gzip(&headers), &OPENAPI);
+                let mut response = api::answer(body);
+                coding.tell(&mut response);
                 api.allow(&headers, &mut response);
                 response
             }))
         },
     )
 }
+
+static OPENAPI: Fixed = Fixed::new(include_str!("openapi.json"));
 
 /// What stands behind a prefix of the path, from the slash on.
 fn below(
@@ -139,8 +189,10 @@ fn below(
 }
 
 /// A body that comes in pieces.
-fn streamed(head: Response<Bytes>, pieces: mpsc::Receiver<Bytes>) -> warp::reply::Response {
-    let pieces = ReceiverStream::new(pieces).map(Ok::<_, std::convert::Infallible>);
+fn streamed<S>(head: Response<Bytes>, pieces: S) -> warp::reply::Response
+where
+    S: Stream<Item = Result<Bytes, Infallible>> + Send + Sync + 'static,
+{
     let mut response = warp::reply::stream(pieces).into_response();
     *response.status_mut() = head.status();
     *response.headers_mut() = head.into_parts().0.headers;
@@ -153,8 +205,9 @@ pub fn admin(admin: Arc<Admin>) -> Routes {
     warp::method()
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
-        .map(move |method, path: FullPath, headers: HeaderMap| {
-            reply(admin.handle(&method, path.as_str(), &headers))
+        .then(move |method, path: FullPath, headers: HeaderMap| {
+            let admin = Arc::clone(&admin);
+            async move { reply(admin.handle(&method, path.as_str(), &headers).await) }
         })
         .boxed()
 }
@@ -173,7 +226,7 @@ fn mounted(mounts: Arc<[String]>) -> impl Filter<Extract = (), Error = warp::Rej
         .untuple_one()
 }
 
-fn query() -> impl Filter<Extract = (String,), Error = std::convert::Infallible> + Clone {
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
     warp::query::raw().or_else(|_| std::future::ready(Ok((String::new(),))))
 }
 
@@ -181,10 +234,16 @@ fn reply(response: Response<Bytes>) -> warp::reply::Response {
     response.map(Into::into)
 }
 
-fn page(method: &Method, path: &str, demo: bool) -> Response<Bytes> {
+fn page(
+    method: &Method,
+    path: &str,
+    demo: bool,
+    gzip: &Gzip,
+    request: &HeaderMap,
+) -> Response<Bytes> {
     let file = if demo { demo::file(path) } else { None };
     match (file, method) {
-        (Some(file), &Method::GET | &Method::HEAD) => file,
+        (Some(file), &Method::GET | &Method::HEAD) => file.response(gzip, takes_gzip(request)),
         (Some(_), _) => headers::method_not_allowed("GET, HEAD"),
         (None, &Method::GET | &Method::HEAD) if demo && matches!(path, "/" | "/demo") => to_demo(),
         (None, _) if demo && matches!(path, "/" | "/demo") => {

@@ -1,7 +1,7 @@
 //! What the edge counts.
 
 use http::StatusCode;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Counted in a gauge for as long as it lives, however it ends.
 #[derive(Debug)]
@@ -22,6 +22,30 @@ impl Drop for Counted {
     }
 }
 
+/// Streams open now, by kind.
+#[derive(Debug, Clone)]
+pub struct StreamStats {
+    /// `/events`.
+    pub events: IntGauge,
+    /// `/stream`.
+    pub lines: IntGauge,
+    /// Faye's `eventsource`.
+    pub event_source: IntGauge,
+}
+
+impl StreamStats {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let opts = Opts::new("weft_streams", "Responses that go on, open now, by kind.");
+        let streams = IntGaugeVec::new(opts, &["kind"])?;
+        registry.register(Box::new(streams.clone()))?;
+        Ok(Self {
+            events: streams.with_label_values(&["events"]),
+            lines: streams.with_label_values(&["stream"]),
+            event_source: streams.with_label_values(&["eventsource"]),
+        })
+    }
+}
+
 /// Counters and gauges of sockets and HTTP.
 #[derive(Debug, Clone)]
 pub struct HttpStats {
@@ -35,6 +59,8 @@ pub struct HttpStats {
     pub refused_total: IntCounter,
     /// Connections refused: no room for this address.
     pub refused_address: IntCounter,
+    /// Responses that go on.
+    pub streams: StreamStats,
     responses: [IntCounter; 5],
 }
 
@@ -67,6 +93,7 @@ impl HttpStats {
             accepted,
             refused_total: refused.with_label_values(&["total"]),
             refused_address: refused.with_label_values(&["address"]),
+            streams: StreamStats::register(registry)?,
             responses: [class("1xx"), class("2xx"), class("3xx"), class("4xx"), class("5xx")],
         })
     }

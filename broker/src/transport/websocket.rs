@@ -221,6 +221,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
                 None => return Ok(()),
                 Some(Push::Over(_)) => self.outlet = None,
                 Some(Push::Events(Pushed { batch, .. })) => {
+                    // A loss before these is told before them.
+                    self.answer_held().await?;
                     let answer = events(self.exchange.broker(), &batch);
                     self.pulse.wrote_events(batch.frames.len(), answer.text.len(), now);
                     self.write(Outgoing { text: Some(&answer.text), ping: None }, now).await?;
@@ -292,9 +294,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
         self.answer(turn).await
     }
 
-    /// Events first, then a connect that was let go, then the replies, then what new connects get.
+    /// Events first, unless the replies tell how they begin; then a connect that was let go, then the
+    /// replies, then what new connects get.
     async fn answer(&mut self, turn: SocketTurn) -> Result<(), Ending> {
-        let SocketTurn { replies, connects, speaker, handshaken } = turn;
+        let SocketTurn { replies, replays, connects, speaker, handshaken } = turn;
         let id = handshaken.or_else(|| speaker.as_ref().map(|session| session.id));
         if id.is_some() && id != self.bound {
             // Another session, or the first: what was here is left to come back by another way.
@@ -305,7 +308,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             let (broker, limits) = (self.exchange.broker(), self.options.frame);
             self.outlet = broker.attach_early(session, OutletKind::Socket, limits);
         }
-        self.push(self.exchange.now()).await?;
+        if !replays {
+            self.push(self.exchange.now()).await?;
+        }
         self.answer_held().await?;
         if let Some(replies) = replies {
             self.reply(replies).await?;

@@ -20,11 +20,20 @@ pub(crate) fn proofs(files: &[File]) -> BTreeMap<String, BTreeSet<String>> {
     proofs
 }
 
-/// Reads `fn l5_e12_…` behind a test's attributes. Ignored tests prove nothing.
+/// Reads `fn l5_e12_…` behind a test's attributes, and `file::l5_e12_…: yes` in a table of behaviours.
+/// Ignored tests prove nothing.
 fn rust(text: &str) -> Vec<String> {
+    let named =
+        |name: &str| -> Vec<String> { name.to_uppercase().split('_').map_while(rule).collect() };
     let mut rules = Vec::new();
-    let (mut test, mut ignored) = (false, false);
-    for line in text.lines().map(str::trim_start) {
+    let (mut test, mut ignored, mut table) = (false, false, false);
+    for line in text.lines() {
+        table = line == "behaviours! {" || table && line != "}";
+        let line = line.trim_start();
+        if let (true, Some((name, marks))) = (table, line.split_once(": ")) {
+            let name = name.split_once("::").map_or(name, |(_, name)| name);
+            rules.extend(marks.contains("yes").then(|| named(name)).into_iter().flatten());
+        }
         if let Some(attribute) = line.strip_prefix("#[") {
             test |= attribute.starts_with("test]") || attribute.contains("::test");
             ignored |= attribute.starts_with("ignore");
@@ -32,8 +41,7 @@ fn rust(text: &str) -> Vec<String> {
         }
         let name = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
         if let (Some(name), true, false) = (name, test, ignored) {
-            let name = name.split('(').next().unwrap_or_default().to_uppercase();
-            rules.extend(name.split('_').map_while(rule));
+            rules.extend(named(name.split('(').next().unwrap_or_default()));
         }
         if name.is_some() || line.starts_with("fn ") {
             (test, ignored) = (false, false);

@@ -1,0 +1,57 @@
+//! What is lost is told, and nothing else is (P4).
+
+use serde_json::json;
+use weft_tests::api::kept_positions;
+use weft_tests::broker::Broker;
+use weft_tests::heard::Heard;
+use weft_tests::transports::{NEW, Transport};
+
+use crate::supply::{flood, leading};
+
+/// More than the kernel takes for a socket.
+const COUNT: i64 = 1_500;
+const BYTES: usize = 16_000;
+
+/// Reads nothing while far too much is published, then all that comes, until a message that is
+/// published after it: all of it arrives or is told, and nothing is told that arrived.
+fn behind(on: Transport, toml: &str) {
+    let limits = "[limits]\nbody = \"128KiB\"\nqueue_bytes = \"128KiB\"\n";
+    let broker = Broker::with(&format!("{limits}{toml}"));
+    let mut subscriber = on.subscriber(&broker, &["/a"], NEW);
+    subscriber.ready();
+    let mut published = flood(&broker, "/a", 0..=COUNT - 1, BYTES);
+    assert!(broker.metric("weft_messages_dropped_total") > 0.0);
+    let mut heard = Heard::default();
+    let mut hear = |piece: weft_tests::transports::Piece| {
+        for gap in piece.gaps {
+            assert_eq!(gap["channel"], "/a");
+            let end = |name: &str| gap[name].as_i64().expect("a position");
+            heard.gaps.push((end("from"), end("to")));
+        }
+        for event in &piece.events {
+            heard.hear(&json!({"data": [leading(event)]}));
+        }
+        piece.events.iter().any(|event| leading(event) == COUNT)
+    };
+    // The end of it may be what is dropped, so that there is one more when there is room.
+    let mut pieces = 0;
+    while !hear(subscriber.next()) {
+        pieces += 1;
+        if pieces == 1 {
+            published.extend(flood(&broker, "/a", COUNT..=COUNT, 1));
+        }
+    }
+    assert!(subscriber.is_silent());
+    let kept = kept_positions(&broker, "/a");
+    assert!(!heard.gaps.is_empty());
+    heard.check("/a", &published, &kept);
+}
+
+pub(crate) fn p4_p5_what_no_backlog_holds_is_told_when_it_goes(on: Transport) {
+    behind(on, "[[channels]]\npattern = \"/a\"\nbacklog = { messages = 0 }\n");
+}
+
+pub(crate) fn p4_p5_what_is_dropped_is_told(on: Transport) {
+    let one = "[[channels]]\npattern = \"/a\"\nbacklog = { messages = 1 }\n";
+    behind(on, &format!("queue_policy = \"drop_oldest\"\n{one}"));
+}
