@@ -197,6 +197,7 @@ fn site(
     Site {
         api,
         streams: Arc::new(streams),
+        event_source: config.bayeux.eventsource,
         endpoint,
         sockets,
         mounts: config.bayeux.mounts.clone().into(),
@@ -268,6 +269,9 @@ fn endpoint(
     offered.extend([ConnectionType::LongPolling, ConnectionType::CrossOriginLongPolling]);
     if config.bayeux.callback_polling {
         offered.push(ConnectionType::CallbackPolling);
+    }
+    if config.bayeux.eventsource {
+        offered.push(ConnectionType::EventSource);
     }
     let limits = decode_limits(config);
     Endpoint {

@@ -1,18 +1,20 @@
 // The process of one node peer: takes calls from the test and makes its driver do them.
 import { createRequire } from 'node:module';
 
+const replay = async () => ({ ReplayExtension: (await import('../../clients/js/replay.js')).Replay });
+
 const LIBRARIES = {
   async cometd() {
     const { adapt } = await import('cometd-nodejs-client');
     adapt();
     const cometd = await import('cometd');
-    const { Replay } = await import('../../clients/js/replay.js');
     const { CometdDriver } = await import('./drivers/cometd.js');
-    return [CometdDriver, { ...cometd, ReplayExtension: Replay }];
+    return [CometdDriver, { ...cometd, ...(await replay()) }];
   },
   async faye() {
     const { FayeDriver } = await import('./drivers/faye.js');
-    return [FayeDriver, createRequire(import.meta.url)('faye')];
+    const faye = createRequire(import.meta.url)('faye');
+    return [FayeDriver, { ...faye, ...(await replay()) }];
   },
   async jsforce() {
     const { JsforceDriver } = await import('./drivers/jsforce.js');

@@ -63,7 +63,8 @@ describe('caches', { concurrency: 3 }, () => {
         await publish(proxy, '/cached', [number]);
         const fresh = connect(first.clientId, `${number}`, 'callback-polling');
         const messages = read(await ask(proxy, script(fresh)));
-        assert.deepEqual(messages.map(({ data }) => data).filter(Boolean), [number]);
+        // One whose connection a proxy closes early may come twice; one from a cache would be old.
+        assert.equal(messages.map(({ data }) => data).filter(Boolean).at(-1), number);
       }
       // What is refused is not kept either: it may be allowed the next time.
       const unknown = script(connect('a'.repeat(32), '1', 'callback-polling'));

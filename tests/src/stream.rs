@@ -99,7 +99,9 @@ impl Stream {
 
     /// The next event; `None` at the end of the response.
     pub fn next_event(&mut self) -> Option<Event> {
+        let begun = now();
         loop {
+            assert!(begun.elapsed() < PATIENCE, "signs of life, and no event");
             let block = self.block()?;
             if let Some(event) = self.read(&block) {
                 return Some(event);

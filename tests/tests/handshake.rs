@@ -44,7 +44,13 @@ fn e5_e6_c4_c5_c14_d5_i6_a_success_names_session_versions_types_and_advice() {
 fn c6_e6_the_reply_lists_the_brokers_types_whatever_the_client_has() {
     let broker = Broker::start();
     let reply = Client::new(&broker).handshake();
-    let types = json!(["long-polling", "cross-origin-long-polling", "callback-polling"]);
+    let types = json!([
+        "websocket",
+        "long-polling",
+        "cross-origin-long-polling",
+        "callback-polling",
+        "eventsource"
+    ]);
     let listed = reply["supportedConnectionTypes"].as_array().unwrap();
     for wanted in types.as_array().unwrap() {
         assert!(listed.contains(wanted), "{wanted} in {listed:?}");

@@ -51,7 +51,7 @@ fn e6_wire_of_a_handshake() {
     check_response(
         &client,
         &response,
-        r#"[{"channel":"/meta/handshake","id":"1","successful":true,"version":"1.0","minimumVersion":"1.0","supportedConnectionTypes":["long-polling","cross-origin-long-polling","callback-polling"],"clientId":"CLIENT","advice":{"reconnect":"retry","interval":0,"timeout":30000}}]"#,
+        r#"[{"channel":"/meta/handshake","id":"1","successful":true,"version":"1.0","minimumVersion":"1.0","supportedConnectionTypes":["websocket","long-polling","cross-origin-long-polling","callback-polling","eventsource"],"clientId":"CLIENT","advice":{"reconnect":"retry","interval":0,"timeout":30000}}]"#,
     );
 }
 
@@ -61,7 +61,7 @@ fn e8_wire_of_a_refused_handshake() {
     check(
         &mut Client::new(&broker),
         r#"{"channel":"/meta/handshake","supportedConnectionTypes":["iframe"],"id":3}"#,
-        r#"[{"channel":"/meta/handshake","id":3,"successful":false,"error":"301::connection_types_not_supported","version":"1.0","minimumVersion":"1.0","supportedConnectionTypes":["long-polling","cross-origin-long-polling","callback-polling"],"advice":{"reconnect":"none","interval":0,"timeout":30000}}]"#,
+        r#"[{"channel":"/meta/handshake","id":3,"successful":false,"error":"301::connection_types_not_supported","version":"1.0","minimumVersion":"1.0","supportedConnectionTypes":["websocket","long-polling","cross-origin-long-polling","callback-polling","eventsource"],"advice":{"reconnect":"none","interval":0,"timeout":30000}}]"#,
     );
 }
 

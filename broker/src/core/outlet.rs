@@ -176,7 +176,19 @@ impl Outlet {
         if let Some(why) = self.hold.released() {
             return Some(Push::Over(why));
         }
-        if self.session.state.lock().is_behind() {
+        let behind = {
+            let mut state = self.session.state.lock();
+            if self.kind == OutletKind::EventSource
+                && state.is_behind()
+                && !state.queue.has_unsent()
+            {
+                // Proof comes with the client's connects, which are far between: so long, no more than
+                // half of the queue waits for it. The rest is a gap if it turns out lost.
+                state.queue.drop_to(self.broker.options.queue.halved());
+            }
+            state.is_behind()
+        };
+        if behind {
             self.broker.catch_up(&self.session);
         }
         let mut state = self.session.state.lock();
@@ -253,6 +265,17 @@ impl Outlet {
     /// All that went out up to this mark has arrived: it is forgotten.
     pub fn confirm(&self, mark: Mark) {
         self.session.state.lock().queue.confirm(mark.0);
+    }
+
+    /// The client says so: what has not gone out yet is kept, whatever it says.
+    pub fn confirm_sent(&self, mark: Mark) {
+        self.session.state.lock().queue.confirm_sent(mark.0);
+    }
+
+    /// How far the session's events are known to have arrived, or are not kept any more.
+    #[must_use]
+    pub fn confirmed(&self) -> Mark {
+        Mark::of_events(self.session.state.lock().queue.confirmed())
     }
 
     /// A reader's session was given up at its bounds: what it is still to be told.

@@ -302,6 +302,16 @@ impl Queue {
         self.shrink();
     }
 
+    /// The same, if the client names it: what never went out is not forgotten.
+    pub(crate) fn confirm_sent(&mut self, reach: Reach) {
+        self.confirm(Reach { frames: reach.frames.min(self.touched), ..reach });
+    }
+
+    /// The number after the last frame that is known to have arrived, or is not kept.
+    pub(crate) fn confirmed(&self) -> u64 {
+        self.base
+    }
+
     /// The last reply was lost: all that is not confirmed goes again. Returns how many frames that is.
     pub fn unsend(&mut self) -> usize {
         self.gaps.untell();

@@ -8,6 +8,7 @@ pub mod body;
 pub mod connection;
 pub mod cookie;
 pub mod demo;
+pub mod event_source;
 pub mod gzip;
 pub mod headers;
 pub mod history;

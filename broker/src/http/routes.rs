@@ -23,7 +23,7 @@ use super::listener::Routes;
 use super::publish::{self, Answered};
 use super::streams::{self, Streams};
 use super::upgrade::{self, Sockets};
-use super::{demo, headers, history};
+use super::{demo, event_source, headers, history};
 use crate::transport::spelling::Spelling;
 
 /// What the public address serves.
@@ -41,24 +41,37 @@ pub struct Site {
     pub api: Arc<Api>,
     /// Responses that go on.
     pub streams: Arc<Streams>,
+    /// Whether sessions may have such a one (Faye's eventsource).
+    pub event_source: bool,
 }
 
 /// The public address.
 #[must_use]
 pub fn public(site: Site) -> Routes {
-    let Site { endpoint, sockets, mounts, demo, api, streams } = site;
+    let Site { endpoint, sockets, mounts, demo, api, streams, event_source } = site;
     let guard = Arc::clone(&endpoint);
+    let sessions = event_source.then(|| Arc::clone(&streams));
     let bayeux = mounted(mounts)
+        .and(warp::path::full())
         .and(warp::method())
         .and(query())
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arc<Peer>>())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::body::stream())
-        .then(move |method, query, headers, peer, on_upgrade, body| {
+        .then(move |path: FullPath, method, query, headers, peer, on_upgrade, body| {
             let (endpoint, sockets) = (Arc::clone(&endpoint), sockets.clone());
+            let streams = sessions.clone();
             let head = Head { method, query, headers, peer };
             async move {
+                if let Some(streams) = &streams
+                    && event_source::is_wanted(&head.method, &head.headers)
+                {
+                    return match event_source::answer(&endpoint, streams, &head, path.as_str()) {
+                        (head, Some(pieces)) => streamed(head, pieces),
+                        (response, None) => reply(response),
+                    };
+                }
                 let wanted = upgrade::is_wanted(&head.method, &head.headers);
                 reply(match sockets.filter(|_| wanted) {
                     Some(sockets) => upgrade::answer(&endpoint, &sockets, head, on_upgrade),

@@ -2,6 +2,7 @@
 //! answer waits, and spells the answer its own way.
 
 pub mod callback_polling;
+pub mod event_source;
 pub mod long_polling;
 pub mod spelling;
 pub mod streaming;

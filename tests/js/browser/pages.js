@@ -142,17 +142,20 @@ export class PagePeer extends Peer {
 
 // Runs in the page.
 async function run({ library, options, url, assets }) {
+  const replay = async () => ({ ReplayExtension: (await import(`${assets}/weft/replay.js`)).Replay });
   const load = {
     cometd: async () => {
       const { CometdDriver } = await import(`${assets}/drivers/cometd.js`);
-      return [CometdDriver, await import(`${assets}/cometd/cometd.js`)];
+      const cometd = await import(`${assets}/cometd/cometd.js`);
+      return [CometdDriver, { ...cometd, ...(await replay()) }];
     },
     faye: async () => {
       await new Promise((onload, onerror) => {
         const src = `${assets}/faye/faye-browser-min.js`;
         document.head.append(Object.assign(document.createElement('script'), { src, onload, onerror }));
       });
-      return [(await import(`${assets}/drivers/faye.js`)).FayeDriver, globalThis.Faye];
+      const { FayeDriver } = await import(`${assets}/drivers/faye.js`);
+      return [FayeDriver, { ...globalThis.Faye, ...(await replay()) }];
     },
     weft: async () => {
       const { WeftDriver } = await import(`${assets}/drivers/weft.js`);

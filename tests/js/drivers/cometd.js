@@ -9,14 +9,15 @@ export class CometdDriver extends Driver {
   #subscriptions = new Map();
   #handshakeReply;
 
-  // `configuration` is cometd's own, over what suits most tests.
+  // `transport` is one or several; without it, cometd has all. `configuration` is cometd's own, over
+  // what suits most tests.
   constructor(library, url, { transport, extensions = [], configuration = {} } = {}) {
     super();
     this.#cometd = new library.CometD();
     const quick = { logLevel: 'error', backoffIncrement: 200, maxBackoff: 1000 };
     this.#cometd.configure({ ...quick, ...configuration, url });
     for (const type of this.#cometd.getTransportTypes()) {
-      if (transport && type !== transport) this.#cometd.unregisterTransport(type);
+      if (transport && ![transport].flat().includes(type)) this.#cometd.unregisterTransport(type);
     }
     for (const name of extensions) {
       this.#cometd.registerExtension(name, new library[`${name}Extension`]());

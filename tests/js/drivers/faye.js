@@ -13,16 +13,17 @@ export class FayeDriver extends Driver {
   #advice;
   #handshakeReply;
 
-  // faye's long-polling cannot post to another origin; there it starts with
-  // callback-polling and goes on with cross-origin-long-polling.
-  constructor(Faye, url, { transport, crossOrigin = false, retry = 0.5 } = {}) {
+  // faye shakes hands by polling, whatever comes then. Its long-polling cannot post to another origin;
+  // there it starts with callback-polling and goes on with cross-origin-long-polling.
+  constructor(Faye, url, { transport, crossOrigin = false, retry = 0.5, extensions = [] } = {}) {
     super();
     this.#client = new Faye.Client(url, { retry });
-    const wanted =
-      transport === 'long-polling' && crossOrigin
-        ? ['cross-origin-long-polling', 'callback-polling']
-        : [transport];
+    const posting = crossOrigin ? ['cross-origin-long-polling', 'callback-polling'] : ['long-polling'];
+    const wanted = transport === 'callback-polling' ? [transport] : [transport, ...posting];
     for (const type of ALL) if (transport && !wanted.includes(type)) this.#client.disable(type);
+    for (const name of extensions) {
+      this.#client.addExtension(adapted(new Faye[`${name}Extension`]()));
+    }
     this.#client.addExtension({
       outgoing: (message, pass) => {
         if (message.channel === '/meta/connect') this.#connectionType = message.connectionType;
@@ -88,4 +89,12 @@ export class FayeDriver extends Driver {
       reply: this.#handshakeReply,
     };
   }
+}
+
+// An extension for cometd, as faye wants it.
+function adapted(extension) {
+  return {
+    outgoing: (message, pass) => pass(extension.outgoing(message)),
+    incoming: (message, pass) => pass(extension.incoming(message)),
+  };
 }

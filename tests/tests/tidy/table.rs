@@ -174,6 +174,18 @@ pub(super) const TABLE: &[Area] = &[
         NO_SOCKETS,
     ),
     area(
+        &["broker/src/transport/event_source.rs"],
+        &[
+            "crate::core",
+            "crate::exchange",
+            "crate::transport::spelling",
+            "crate::transport::streaming",
+            "tokio::time",
+            "weft_protocol",
+        ],
+        NO_SOCKETS,
+    ),
+    area(
         &["broker/src/transport/"],
         &["crate::exchange", "crate::transport::settle", "weft_protocol"],
         NO_SOCKETS,
