@@ -4,7 +4,7 @@ use serde_json::json;
 use weft_tests::api::kept_positions;
 use weft_tests::broker::Broker;
 use weft_tests::heard::Heard;
-use weft_tests::transports::{NEW, Transport};
+use weft_tests::transports::{NEW, Piece, Transport};
 
 use crate::supply::{flood, leading};
 
@@ -22,7 +22,7 @@ fn behind(on: Transport, toml: &str) {
     let mut published = flood(&broker, "/a", 0..=COUNT - 1, BYTES);
     assert!(broker.metric("weft_messages_dropped_total") > 0.0);
     let mut heard = Heard::default();
-    let mut hear = |piece: weft_tests::transports::Piece| {
+    let mut hear = |piece: Piece| {
         for gap in piece.gaps {
             assert_eq!(gap["channel"], "/a");
             let end = |name: &str| gap[name].as_i64().expect("a position");
@@ -42,6 +42,7 @@ fn behind(on: Transport, toml: &str) {
         }
     }
     assert!(subscriber.is_silent());
+    hear(Piece { gaps: subscriber.late_gaps(), ..Piece::default() });
     let kept = kept_positions(&broker, "/a");
     assert!(!heard.gaps.is_empty());
     heard.check("/a", &published, &kept);
