@@ -1,7 +1,12 @@
 // The process of one node peer: takes calls from the test and makes its driver do them.
 import { createRequire } from 'node:module';
 
-const replay = async () => ({ ReplayExtension: (await import('../../clients/js/replay.js')).Replay });
+// What of ours goes with clients of others. `probing` is for runtimes without a WebSocket.
+async function ours(WebSocket) {
+  const { Replay } = await import('../../clients/js/replay.js');
+  const { websocketWorks } = await import('../../clients/js/websocket.js');
+  return { ReplayExtension: Replay, websocketWorks, probing: { WebSocket } };
+}
 
 const LIBRARIES = {
   async cometd() {
@@ -9,12 +14,12 @@ const LIBRARIES = {
     adapt();
     const cometd = await import('cometd');
     const { CometdDriver } = await import('./drivers/cometd.js');
-    return [CometdDriver, { ...cometd, ...(await replay()) }];
+    return [CometdDriver, { ...cometd, ...(await ours(window.WebSocket)) }];
   },
   async faye() {
     const { FayeDriver } = await import('./drivers/faye.js');
-    const faye = createRequire(import.meta.url)('faye');
-    return [FayeDriver, { ...faye, ...(await replay()) }];
+    const require = createRequire(import.meta.url);
+    return [FayeDriver, { ...require('faye'), ...(await ours(require('faye-websocket').Client)) }];
   },
   async jsforce() {
     const { JsforceDriver } = await import('./drivers/jsforce.js');

@@ -142,12 +142,15 @@ export class PagePeer extends Peer {
 
 // Runs in the page.
 async function run({ library, options, url, assets }) {
-  const replay = async () => ({ ReplayExtension: (await import(`${assets}/weft/replay.js`)).Replay });
+  const ours = async () => {
+    const { Replay } = await import(`${assets}/weft/replay.js`);
+    return { ReplayExtension: Replay, ...(await import(`${assets}/weft/websocket.js`)) };
+  };
   const load = {
     cometd: async () => {
       const { CometdDriver } = await import(`${assets}/drivers/cometd.js`);
       const cometd = await import(`${assets}/cometd/cometd.js`);
-      return [CometdDriver, { ...cometd, ...(await replay()) }];
+      return [CometdDriver, { ...cometd, ...(await ours()) }];
     },
     faye: async () => {
       await new Promise((onload, onerror) => {
@@ -155,7 +158,7 @@ async function run({ library, options, url, assets }) {
         document.head.append(Object.assign(document.createElement('script'), { src, onload, onerror }));
       });
       const { FayeDriver } = await import(`${assets}/drivers/faye.js`);
-      return [FayeDriver, { ...globalThis.Faye, ...(await replay()) }];
+      return [FayeDriver, { ...globalThis.Faye, ...(await ours()) }];
     },
     weft: async () => {
       const { WeftDriver } = await import(`${assets}/drivers/weft.js`);

@@ -6,13 +6,15 @@ export class CometdDriver extends Driver {
   handshakes = 0;
   subscribed = 0; // subscriptions the server has agreed to, in all sessions
   #cometd;
+  #websocketWorks;
   #subscriptions = new Map();
   #handshakeReply;
 
   // `transport` is one or several; without it, cometd has all. `configuration` is cometd's own, over
-  // what suits most tests.
-  constructor(library, url, { transport, extensions = [], configuration = {} } = {}) {
+  // what suits most tests. With `probe`, it asks first whether WebSocket works.
+  constructor(library, url, { transport, extensions = [], configuration = {}, probe = false } = {}) {
     super();
+    this.#websocketWorks = async () => !probe || library.websocketWorks(url, library.probing);
     this.#cometd = new library.CometD();
     const quick = { logLevel: 'error', backoffIncrement: 200, maxBackoff: 1000 };
     this.#cometd.configure({ ...quick, ...configuration, url });
@@ -41,8 +43,9 @@ export class CometdDriver extends Driver {
 
   // Resolves at the first handshake that succeeds: on the way there, each
   // transport that does not work reports a failure of its own.
-  start() {
-    return new Promise((resolve) => {
+  async start() {
+    this.#cometd.websocketEnabled = await this.#websocketWorks();
+    await new Promise((resolve) => {
       this.#cometd.handshake({}, ({ successful }) => successful && resolve());
     });
   }

@@ -8,6 +8,7 @@ export class FayeDriver extends Driver {
   handshakes = 0;
   subscribed = 0;
   #client;
+  #websocketWorks;
   #subscriptions = new Map();
   #connectionType;
   #advice;
@@ -15,8 +16,11 @@ export class FayeDriver extends Driver {
 
   // faye shakes hands by polling, whatever comes then. Its long-polling cannot post to another origin;
   // there it starts with callback-polling and goes on with cross-origin-long-polling.
-  constructor(Faye, url, { transport, crossOrigin = false, retry = 0.5, extensions = [] } = {}) {
+  // With `probe`, it asks first whether WebSocket works.
+  constructor(Faye, url, options = {}) {
     super();
+    const { transport, crossOrigin = false, retry = 0.5, extensions = [], probe = false } = options;
+    this.#websocketWorks = async () => !probe || Faye.websocketWorks(url, Faye.probing);
     this.#client = new Faye.Client(url, { retry });
     const posting = crossOrigin ? ['cross-origin-long-polling', 'callback-polling'] : ['long-polling'];
     const wanted = transport === 'callback-polling' ? [transport] : [transport, ...posting];
@@ -46,8 +50,9 @@ export class FayeDriver extends Driver {
     }
   }
 
-  start() {
-    return new Promise((resolve) => this.#client.connect(resolve));
+  async start() {
+    if (!(await this.#websocketWorks())) this.#client.disable('websocket');
+    await new Promise((resolve) => this.#client.connect(resolve));
   }
 
   async subscribe(channel) {
