@@ -54,6 +54,11 @@ pub trait Subscriber: fmt::Debug {
     /// What comes next, in one piece: a response, a frame, an event or a line of a stream.
     fn next(&mut self) -> Piece;
 
+    /// Gaps that are told beside the events, and not between them: by the next heartbeat.
+    fn late_gaps(&mut self) -> Vec<Value> {
+        Vec::new()
+    }
+
     /// Whether no event comes for a short while.
     fn is_silent(&mut self) -> bool;
 

@@ -158,6 +158,20 @@ fn x5_a_session_moves_between_its_stream_and_polls() {
 }
 
 #[test]
+fn x5_the_first_connect_leaves_a_stream_that_came_before_it() {
+    let broker = Broker::start();
+    let mut client = Client::handshaken(&broker);
+    let mut stream = Stream::ask(&broker, &request(&client, None));
+    let reply = only(client.connect());
+    ok(&reply);
+    ok(&client.subscribe("/a"));
+    publish(&broker, "/a", 1);
+    assert_eq!(events(&mut stream, 1), [1]);
+    assert_eq!(heartbeat(&mut client)["advice"]["timeout"], 0);
+    assert!(stream.is_silent());
+}
+
+#[test]
 fn l15_a_stream_needs_a_session_of_this_browser() {
     let broker = Broker::start();
     let client = Client::connected(&broker);

@@ -1,8 +1,9 @@
-//! The description of publishing and history, held against what the broker does.
+//! The description of publishing and reading, held against what the broker does.
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
+use weft_tests::bayeux::Client;
 use weft_tests::broker::Broker;
 use weft_tests::http::{Connection, Request, Response};
 use weft_tests::schema::Description;
@@ -10,6 +11,8 @@ use weft_tests::schema::Description;
 const ONE: &str = "/publish/{channel}";
 const MANY: &str = "/publish";
 const HISTORY: &str = "/history/{channel}";
+const STREAMS: [(&str, &str); 2] =
+    [("/events/{channel}", "/events"), ("/stream/{channel}", "/stream")];
 
 /// What is described and cannot be provoked here, and why.
 const WAITING: [(u16, &str, &str); 4] = [
@@ -70,6 +73,10 @@ impl Comparison {
             self.post(broker, ONE, status, &with(Request::post("/publish/a", "1")));
             self.post(broker, MANY, status, &with(Request::post("/publish", "[]")));
             self.history(broker, status, &with(Request::get("/history/a")));
+            for (path, form) in STREAMS {
+                let response = broker.exchange(&with(Request::get(&format!("{form}/a"))));
+                self.note(path, "get", status, &response);
+            }
         }
     }
 }
@@ -126,6 +133,37 @@ fn pages(all: &mut Comparison, broker: &Broker) {
     }
 }
 
+/// Streams that end soon.
+fn streams(all: &mut Comparison) {
+    let config = "[streams]\nmax_age = \"1s\"\n[limits]\nsubscriptions_per_session = 1\n\
+                  [[channels]]\npattern = \"/a\"\nbacklog = { messages = 2 }\n";
+    let broker = Broker::with(config);
+    for n in 0..4 {
+        all.post(&broker, ONE, 200, &Request::post("/publish/a", n.to_string()));
+    }
+    for (path, form) in STREAMS {
+        for (status, target) in [
+            (200, "/a?since=-2"),
+            (200, "/a?since=1000000000000000&padding=9"),
+            (400, "/a?since=x"),
+            (403, "/meta/*"),
+            (405, "/a/*/b"),
+            (413, "/a?channel=/b"),
+        ] {
+            let response = broker.exchange(&Request::get(&format!("{form}{target}")));
+            all.note(path, "get", status, &response);
+        }
+    }
+    let off = Broker::with("[streams]\nenabled = false\n");
+    for (path, form) in STREAMS {
+        all.note(path, "get", 404, &off.exchange(&Request::get(&format!("{form}/a"))));
+    }
+    let full = Broker::with("[sessions]\nmax = 1\n");
+    let _one = Client::handshaken(&full);
+    all.note(STREAMS[0].0, "get", 200, &full.exchange(&Request::get("/events/a")));
+    all.note(STREAMS[1].0, "get", 503, &full.exchange(&Request::get("/stream/a")));
+}
+
 /// A body that does not come.
 fn slowly(all: &mut Comparison) {
     let broker = Broker::with("[http]\nbody_timeout = \"200ms\"\n");
@@ -148,6 +186,7 @@ fn f2_the_description_is_what_the_broker_does() {
     pages(&mut all, &broker);
     all.strangers(&broker);
     slowly(&mut all);
+    streams(&mut all);
     let off = Broker::with("[publish]\nenabled = false\nhistory = false\n");
     all.post(&off, ONE, 404, &Request::post("/publish/a", "1"));
     all.post(&off, MANY, 404, &Request::post("/publish", "[]"));
@@ -177,6 +216,8 @@ fn methods_that_are_not_described_are_refused_with_those_that_are() {
         ("/publish", "POST, OPTIONS"),
         ("/history/a", "GET, HEAD, OPTIONS"),
         ("/openapi.json", "GET, HEAD, OPTIONS"),
+        ("/events/a", "GET, OPTIONS"),
+        ("/stream", "GET, OPTIONS"),
     ] {
         for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"] {
             let mut connection = broker.connect();

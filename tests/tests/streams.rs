@@ -239,3 +239,42 @@ fn t4_who_has_seen_nothing_yet_goes_on_from_where_it_began() {
         assert!(Stream::open(&broker, &target, newer).is_silent());
     }
 }
+
+#[test]
+fn t4_beyond_64_channels_whoever_comes_again_may_get_some_twice_and_misses_none() {
+    const CHANNELS: usize = 150;
+    let broker = Broker::start();
+    let mut published = vec![Vec::new(); CHANNELS];
+    let mut seen = vec![Vec::new(); CHANNELS];
+    let mut last = Stream::open(&broker, "/events/many/*", None).last_id;
+    for (round, form) in FORMS.iter().cycle().take(6).enumerate() {
+        for n in 0..CHANNELS * 2 {
+            // Not all of them each time, and never in the same order.
+            let channel = (n * 7 + round * 31) % CHANNELS;
+            if (n + round) % 3 > 0 {
+                published[channel].push(publish(&broker, &format!("/many/{channel}"), n));
+            }
+        }
+        let mut stream = Stream::open(&broker, &format!("{form}/many/*"), last.as_deref());
+        let whole = published.iter().map(Vec::len).sum::<usize>();
+        let had = seen.iter().map(Vec::len).sum::<usize>();
+        // Cut somewhere in the middle, but for the last time.
+        let share = if round == 5 { whole - had } else { (whole - had) * 2 / 3 };
+        let mut new = 0;
+        while new < share {
+            let event = stream.event();
+            assert_eq!(event.kind, "message", "{event:?}");
+            assert!(event.id.len() <= 4_096, "{} bytes", event.id.len());
+            let channel: usize =
+                event.data["channel"].as_str().unwrap()["/many/".len()..].parse().unwrap();
+            let position = event.data["position"].as_i64().unwrap();
+            if !seen[channel].contains(&position) {
+                assert!(seen[channel].last() < Some(&position), "in their order, at first");
+                seen[channel].push(position);
+                new += 1;
+            }
+        }
+        last.clone_from(&stream.last_id);
+    }
+    assert_eq!(seen, published);
+}

@@ -70,7 +70,9 @@ impl Broker {
             self.stats.superseded.inc();
             return Ok(Received::Stale);
         }
-        if connect.carrier == Carrier::Poll {
+        // Faye's client asks for its stream before its first connect, which names a poll all the same.
+        let early = !state.connected && state.pushes_by() == Some(OutletKind::EventSource);
+        if connect.carrier == Carrier::Poll && !early {
             self.detach_from(session, &mut state, Release::Superseded);
         }
         if state.pushes() {

@@ -122,7 +122,10 @@ impl Held {
     /// When [`Held::poll`] has an answer at the latest, as things stand.
     #[must_use]
     pub fn due(&self) -> Instant {
-        let lazy_until = self.session.state.lock().lazy_until;
+        let lazy_until = {
+            let state = self.session.state.lock();
+            state.lazy_until.filter(|_| !state.pushes())
+        };
         lazy_until.map_or(self.deadline, |until| until.min(self.deadline))
     }
 

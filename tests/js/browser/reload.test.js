@@ -11,7 +11,7 @@ const PROMPT = 5000; // of a loaded machine; a connect is held for 30 s
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // Runs in the page. What outlives it is written down at once.
-async function run({ url, assets, extensions }) {
+async function run({ url, assets, extensions, transport }) {
   const library = await import(`${assets}/cometd/cometd.js`);
   const log = JSON.parse(sessionStorage.getItem('log')) ?? { received: [], sessions: [], advice: [] };
   const keep = (list, entry) => {
@@ -20,7 +20,9 @@ async function run({ url, assets, extensions }) {
   };
   const client = new library.CometD();
   client.configure({ url, logLevel: 'error' });
-  client.unregisterTransport('websocket');
+  for (const type of client.getTransportTypes()) {
+    if (type !== transport) client.unregisterTransport(type);
+  }
   for (const name of extensions) {
     client.registerExtension(name, new library[`${name}Extension`]());
   }
@@ -38,11 +40,11 @@ async function run({ url, assets, extensions }) {
 }
 
 class ReloadedPage {
-  static async open(t, broker, origin, extensions) {
+  static async open(t, broker, origin, extensions, transport) {
     const page = new ReloadedPage();
     page.broker = broker;
     page.page = await (await newContext(t, world)).newPage();
-    const options = { url: `${origin}/bayeux`, assets: world.assets.origin, extensions };
+    const options = { url: `${origin}/bayeux`, assets: world.assets.origin, extensions, transport };
     page.start = () => page.page.evaluate(run, options);
     await page.page.goto(PLACES['same-origin']({ origin }));
     await page.start();
@@ -98,12 +100,15 @@ class ReloadedPage {
 const BUSY = 4;
 const QUIET = 2;
 
+const HIDDEN = 'long-polling through a proxy that hides the end of the old poll';
+
 for (const extensions of [['Reload'], ['Ack', 'Reload']]) {
-  for (const way of ['directly', 'through a proxy that hides the end of the old poll']) {
+  for (const way of ['long-polling', 'callback-polling', 'websocket', HIDDEN]) {
     test(`cometd with ${extensions}, ${way}: X3, H2, R6, L12: a reloaded page goes on and loses nothing`, BOUND, async (t) => {
       const broker = await Broker.start(t);
-      const proxy = way === 'directly' ? undefined : await deafProxy(t, broker);
-      const page = await ReloadedPage.open(t, broker, (proxy ?? broker).origin, extensions);
+      const proxy = way === HIDDEN ? await deafProxy(t, broker) : undefined;
+      const transport = way === HIDDEN ? 'long-polling' : way;
+      const page = await ReloadedPage.open(t, broker, (proxy ?? broker).origin, extensions, transport);
 
       const publisher = page.publishSteadily();
       for (const round of range(BUSY)) {

@@ -57,20 +57,27 @@ async function checkResponses(peer, transport) {
   assert.match(type, transport === 'long-polling' ? /^application\/json/ : /javascript/);
 }
 
+const OFFERS = [
+  ['', { cometd: 'websocket', faye: 'websocket' }],
+  ['websocket = false\n', { cometd: 'long-polling', faye: 'eventsource' }],
+  ['websocket = false\neventsource = false\n', { cometd: 'long-polling', faye: 'long-polling' }],
+];
+
 for (const library of ['cometd', 'faye']) {
-  test(`${library}: R38: with everything on, no WebSocket is offered and polling is found`, BOUND, async (t) => {
-    const broker = await Broker.start(t);
-    const context = await newContext(t, world);
-    const peer = await PagePeer.start(context, world, broker, { library });
-    await peer.subscribe('/a');
-    await peer.publish('/a', 1);
-    const { transport, reply } = await peer.receives(1);
-    assert.equal(transport, 'long-polling');
-    assert.deepEqual(reply.supportedConnectionTypes.sort(), [
-      'callback-polling',
-      'cross-origin-long-polling',
-      'long-polling',
-    ]);
+  test(`${library}: R38, X5: with everything on, it finds the best of what is offered`, BOUND, async (t) => {
+    for (const [off, expected] of OFFERS) {
+      const broker = await Broker.start(t, { config: `[bayeux]\n${off}` });
+      const context = await newContext(t, world);
+      const peer = await PagePeer.start(context, world, broker, { library });
+      await peer.subscribe('/a');
+      await peer.publish('/a', 1);
+      await peer.receives(1);
+      const best = expected[library];
+      const { reply } = await peer.until(best, ({ transport }) => transport === best);
+      const all = ['callback-polling', 'cross-origin-long-polling', 'eventsource', 'long-polling', 'websocket'];
+      const offered = all.filter((type) => !off.includes(`${type} = false`));
+      assert.deepEqual(reply.supportedConnectionTypes.sort(), offered);
+    }
   });
 }
 

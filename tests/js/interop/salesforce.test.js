@@ -11,13 +11,10 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { BOUND, Broker, dataOf, eventually, range } from '../harness.js';
 import { NodePeer } from '../peers.js';
+import { PYTHON } from '../python.js';
 
 const CHANNEL = '/event/Order__e';
 const SALESFORCE = { config: '[[channels]]\npattern = "/event/*"\nsalesforce = true\n' };
-// tests/run.sh makes it.
-const PYTHON =
-  process.env.WEFT_PYTHON ??
-  fileURLToPath(new URL('../../../target/python/bin/python', import.meta.url));
 const SUBSCRIBER = fileURLToPath(new URL('../../python/subscriber.py', import.meta.url));
 
 async function publish(broker, ...numbers) {

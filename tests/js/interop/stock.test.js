@@ -140,15 +140,17 @@ test('E22: a subscription to /meta is refused, and the client hears of it', BOUN
   }
 });
 
-test('R38: with its WebSocket on, each stock client falls back to long-polling', BOUND, async (t) => {
-  const broker = await Broker.start(t);
-  for (const library of ['cometd', 'faye']) {
-    const peer = await NodePeer.start(t, library, broker.url);
-    await peer.subscribe('/fallback');
-    await peer.publish('/fallback', library);
-    const { transport, reply } = await peer.receives(1);
-    assert.equal(transport, 'long-polling');
-    assert.ok(!reply.supportedConnectionTypes.includes('websocket'));
+test('R38, X5: each stock client takes WebSocket where it is offered, and long-polling where it is not', BOUND, async (t) => {
+  for (const [websocket, expected] of [[true, 'websocket'], [false, 'long-polling']]) {
+    const broker = await Broker.start(t, { config: `[bayeux]\nwebsocket = ${websocket}\n` });
+    for (const library of ['cometd', 'faye']) {
+      const peer = await NodePeer.start(t, library, broker.url);
+      await peer.subscribe('/choice');
+      await peer.publish('/choice', library);
+      await peer.receives(1);
+      const { reply } = await peer.until(expected, ({ transport }) => transport === expected);
+      assert.equal(reply.supportedConnectionTypes.includes('websocket'), websocket);
+    }
   }
 });
 

@@ -18,6 +18,8 @@ use crate::wait::{A_WHILE, PATIENCE, now};
 pub(super) struct EventSource<'b> {
     client: Client<'b>,
     lines: Option<Lines>,
+    /// The id of the last event that was read.
+    last_id: Option<String>,
     names: Vec<String>,
     early: VecDeque<Piece>,
 }
@@ -30,7 +32,8 @@ pub(super) fn request(id: &str) -> Request {
 impl<'b> EventSource<'b> {
     pub(super) fn open(broker: &'b Broker, ext: &Value) -> Self {
         let (client, names) = (Client::new(broker), Vec::new());
-        let mut opened = Self { client, lines: None, names, early: VecDeque::new() };
+        let early = VecDeque::new();
+        let mut opened = Self { client, lines: None, last_id: None, names, early };
         opened.shake_hands(ext);
         opened
     }
@@ -42,6 +45,7 @@ impl<'b> EventSource<'b> {
         let reply = self.ask("/meta/handshake", fields);
         ok(&reply);
         self.client.client_id = reply["clientId"].as_str().expect("a clientId").to_owned();
+        self.last_id = None;
         self.resume();
     }
 
@@ -62,6 +66,7 @@ impl Subscriber for EventSource<'_> {
                 return piece;
             }
             let sent = sse::next_within(self.lines(), PATIENCE).expect("an event");
+            self.last_id = self.lines().last_id.clone().or_else(|| self.last_id.take());
             let (events, replies) = split(&sent.data);
             let gaps: Vec<Value> = replies.iter().flat_map(gaps).collect();
             if !events.is_empty() || !gaps.is_empty() {
@@ -85,6 +90,10 @@ impl Subscriber for EventSource<'_> {
             Some(cookie) => request.header("Cookie", cookie),
             None => request,
         };
+        let request = match &self.last_id {
+            Some(id) => request.header("Last-Event-ID", id),
+            None => request,
+        };
         let lines = Lines::open(Connection::open(self.client.broker.listen), &request);
         let kind = lines.head.header("Content-Type").unwrap_or_default();
         assert!(kind.starts_with("text/event-stream"), "{kind}");
@@ -92,6 +101,12 @@ impl Subscriber for EventSource<'_> {
         let (events, reply) = self.connect(json!({}));
         ok(&reply);
         assert!(events.is_empty(), "{events:?}");
+    }
+
+    fn late_gaps(&mut self) -> Vec<Value> {
+        let (_, reply) = self.connect(json!({}));
+        ok(&reply);
+        self.early.drain(..).flat_map(|piece| piece.gaps).collect()
     }
 
     fn hear_farewell(&mut self) {

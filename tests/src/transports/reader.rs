@@ -58,7 +58,7 @@ impl<'b> Reader<'b> {
         if self.transport == Transport::Events {
             let sent = sse::next_within(lines, time)?;
             let message = members(&sent.data);
-            self.cursor = sent.id.or_else(|| self.cursor.take());
+            self.cursor.clone_from(&lines.last_id);
             if sent.event == "gap" {
                 return Some(gap(&value(&message, "gap")));
             }

@@ -13,6 +13,8 @@ pub(super) struct Lines {
     /// The response's head.
     pub(super) head: Response,
     rest: Vec<u8>,
+    /// The last id that came, if these are server-sent events; it may come without an event.
+    pub(super) last_id: Option<String>,
 }
 
 /// What comes of waiting for a line.
@@ -32,7 +34,7 @@ impl Lines {
         connection.start(request);
         let head = connection.read_head().expect("a head");
         assert_eq!(head.status, 200, "{head:?}");
-        Self { connection, head, rest: Vec::new() }
+        Self { connection, head, rest: Vec::new(), last_id: None }
     }
 
     /// The next line within this time.
@@ -76,8 +78,6 @@ impl Lines {
 pub(super) struct Sent {
     /// `message`, unless it says otherwise.
     pub(super) event: String,
-    /// Its id, if it has one.
-    pub(super) id: Option<String>,
     pub(super) data: String,
 }
 
@@ -99,7 +99,7 @@ pub(super) fn next_within(lines: &mut Lines, time: Duration) -> Option<Sent> {
         match name {
             "data" => data.push(value.to_owned()),
             "event" => value.clone_into(&mut sent.event),
-            "id" => sent.id = Some(value.to_owned()),
+            "id" => lines.last_id = Some(value.to_owned()),
             _ => {}
         }
     }

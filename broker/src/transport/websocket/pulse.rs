@@ -144,7 +144,9 @@ impl Pulse {
         let oldest = self.pings.front()?;
         let under_way = self.sent.bytes - self.proven.bytes;
         let slowness = Duration::from_millis(under_way / SLOWEST);
-        Some(self.heard.max(oldest.at) + self.timeout + slowness)
+        // Whoever says much may be slow to answer; whoever never answers proves nothing.
+        let patient = (self.heard.max(oldest.at) + self.timeout).min(oldest.at + self.timeout * 4);
+        Some(patient + slowness)
     }
 
     /// When to look again if nothing else happens.
@@ -183,6 +185,8 @@ mod tests {
         assert!(pulse.is_dead(now + INTERVAL * 2), "nothing came");
         pulse.heard(now + INTERVAL * 2);
         assert!(!pulse.is_dead(now + INTERVAL * 2), "something came, be it no pong");
+        pulse.heard(now + INTERVAL * 5);
+        assert!(pulse.is_dead(now + INTERVAL * 5), "but never a pong");
     }
 
     #[test]
