@@ -10,8 +10,8 @@ const DOCUMENT = fileURLToPath(new URL('../../docs/proxies.md', import.meta.url)
 const FRAME = /(<!-- results -->\n)[^]*?(<!-- end of results -->)/;
 
 const COLUMNS = {
-  'long-polling': (found) => found('long-polling'),
-  'callback-polling': (found) => found('callback-polling'),
+  'long-polling': (found) => polling(found('long-polling')),
+  'callback-polling': (found) => polling(found('callback-polling')),
   cache: (found) => found('cache'),
   'hold over its patience': (found) => {
     const status = found('hold longer than its patience');
@@ -22,6 +22,8 @@ const COLUMNS = {
   NDJSON: (found) => found('ndjson'),
 };
 
+// Whether repeats come is chance; the document says where they may.
+const polling = (found) => found?.replace(', with repeats', '');
 const fallback = (found) => found && `refused (${found.refusal}); long-polling`;
 
 function table(results) {
