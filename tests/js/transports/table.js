@@ -44,9 +44,11 @@ export function spoken({ library, transport, place }) {
 
 export const hasAck = ({ extensions = [] }) => extensions.includes('Ack');
 
-// How those configure themselves who do not want to wait long.
+// How those configure themselves who do not want to wait long. Without a connectTimeout, cometd waits
+// for ever for a socket that it opens while the network is dead.
+const QUICK = { backoffIncrement: 200, maxBackoff: 1000, maxNetworkDelay: 1500, connectTimeout: 5000 };
 const SETTINGS = {
-  cometd: { configuration: { backoffIncrement: 200, maxBackoff: 1000, maxNetworkDelay: 1500 } },
+  cometd: { configuration: QUICK },
   faye: { retry: 0.5 },
 };
 
