@@ -68,6 +68,9 @@ pub struct SocketTurn {
     pub speaker: Option<Arc<SessionHandle>>,
     /// The session that was made.
     pub handshaken: Option<SessionId>,
+    /// It speaks for a session of a browser, whose cookie the socket did not bring: faye opens its
+    /// socket before it has one. By a new one it will.
+    pub lacks_cookie: bool,
 }
 
 /// An answer: a JSON array of messages.
@@ -157,10 +160,21 @@ impl Exchange {
                 connects: Vec::new(),
                 speaker: None,
                 handshaken,
+                lacks_cookie: false,
             });
         }
         let mut turn = Turn::new(&self.broker, caller, &messages);
         turn.bind(bound);
+        if bound.is_none() && turn.lacks_cookie() {
+            return Ok(SocketTurn {
+                replies: None,
+                replays: false,
+                connects: Vec::new(),
+                speaker: None,
+                handshaken: None,
+                lacks_cookie: true,
+            });
+        }
         for message in &messages {
             turn.take(message);
         }

@@ -72,6 +72,12 @@ impl<'x, 'm> Turn<'x, 'm> {
         }
     }
 
+    /// Whether the session is a browser's, and no cookie came.
+    pub(super) fn lacks_cookie(&self) -> bool {
+        self.caller.browser.is_none()
+            && self.speaker.as_ref().is_err_and(|stranger| stranger.exists)
+    }
+
     /// Works off a message.
     pub(super) fn take(&mut self, message: &'m Message<'m>) {
         let request = match &message.request {
@@ -341,7 +347,8 @@ impl<'x, 'm> Turn<'x, 'm> {
         }
         let replies = answered.then(|| Answer::new(broker, array, None));
         let replays = self.replays;
-        SocketTurn { replies, replays, connects, speaker: session, handshaken: None }
+        let (speaker, handshaken) = (session, None);
+        SocketTurn { replies, replays, connects, speaker, handshaken, lacks_cookie: false }
     }
 
     fn rides_on_any_reply(&self) -> bool {

@@ -141,7 +141,7 @@ mod tests {
             key(&headers.into_iter().collect()).is_some()
         };
         assert!(is_key("dGhlIHNhbXBsZSBub25jZQ=="));
-        for bad in ["", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZ===", "short==", "é"] {
+        for bad in ["", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZ===", "short=="] {
             assert!(!is_key(bad), "{bad}");
         }
     }

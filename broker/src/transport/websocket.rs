@@ -284,20 +284,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
         let body = Body::text(text);
         // On the heap, so that an idle socket is no larger for it.
         let mut turn = Box::pin(self.exchange.handle_frame(caller, &body, self.bound));
-        let turn = loop {
+        let turn: SocketTurn = loop {
             tokio::select! {
                 biased;
                 turn = &mut turn => break turn?,
                 () = woken_outlet(self.outlet.as_ref()) => self.push(self.exchange.now()).await?,
             }
         };
+        if turn.lacks_cookie {
+            return Err(Ending::close(CloseCode::Policy, "the session's cookie did not come"));
+        }
         self.answer(turn).await
     }
 
     /// Events first, unless the replies tell how they begin; then a connect that was let go, then the
     /// replies, then what new connects get.
     async fn answer(&mut self, turn: SocketTurn) -> Result<(), Ending> {
-        let SocketTurn { replies, replays, connects, speaker, handshaken } = turn;
+        let SocketTurn { replies, replays, connects, speaker, handshaken, .. } = turn;
         let id = handshaken.or_else(|| speaker.as_ref().map(|session| session.id));
         if id.is_some() && id != self.bound {
             // Another session, or the first: what was here is left to come back by another way.

@@ -127,9 +127,17 @@ fn l15_h1_a_session_bound_to_a_browser_needs_its_cookie_at_the_upgrade() {
     let broker = Broker::start();
     let client = Client::connected(&broker);
     let cookie = client.cookie.clone().expect("a cookie");
+    // One that was opened too early, as faye does it, is closed, so that its client opens another.
     let mut stranger = Talker::over(client);
-    let reply = stranger.ask("/meta/connect", json!({}));
-    refused(&reply, "402::session_unknown");
+    let connect = stranger.message("/meta/connect", json!({}));
+    stranger.say(&[connect]);
+    let (code, reason) = stranger.socket.closed();
+    assert_eq!((code, reason.as_str()), (1008, "the session's cookie did not come"));
+    // One of another browser is a stranger's.
+    let other = Client::connected(&broker).cookie.clone().expect("a cookie");
+    let request = upgrade("/bayeux").header("Cookie", &other);
+    stranger.socket = Socket::upgraded(broker.listen, &request);
+    refused(&stranger.ask("/meta/connect", json!({})), "402::session_unknown");
     let request = upgrade("/bayeux").header("Cookie", &cookie);
     stranger.socket = Socket::upgraded(broker.listen, &request);
     let connect = stranger.message("/meta/connect", json!({"advice": {"timeout": 0}}));
