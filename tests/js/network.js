@@ -29,15 +29,13 @@ export class Network {
     network.#broker = broker;
     network.#server = createServer({ noDelay: true }, (client) => network.#link(client));
     await new Promise((resolve) => network.#server.listen(0, '127.0.0.1', resolve));
+    // Pages still ask for it when the server is closed.
+    network.origin = `http://127.0.0.1:${network.#server.address().port}`;
     t.after(() => {
       network.#server.close();
       for (const link of network.#links) link.close();
     });
     return network;
-  }
-
-  get origin() {
-    return `http://127.0.0.1:${this.#server.address().port}`;
   }
 
   get url() {

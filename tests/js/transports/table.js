@@ -52,9 +52,12 @@ const SETTINGS = {
   faye: { retry: 0.5 },
 };
 
+// faye's second connect may leave before its stream is open, and is then held as a poll.
+const CONFIG = '[sessions]\ntimeout = "5s"\n';
+
 // One client, subscribed to a channel, and all that is between it and the broker.
 export class Stage {
-  static async open(t, world, row, { config = '', extensions = [] } = {}) {
+  static async open(t, world, row, { config = CONFIG, extensions = [] } = {}) {
     const stage = new Stage();
     stage.row = row;
     stage.broker = await Broker.start(t, { config });
