@@ -216,6 +216,8 @@ impl Session {
     pub(crate) fn receive_connect(&mut self, connect: &ConnectRequest<'_>) -> usize {
         self.latest = connect.arrived;
         self.connects += 1;
+        // What becomes known later of the reply before it is settled here already.
+        self.reply_no += 1;
         self.acknowledge(connect);
         let lost = self.proof.judge(connect) == Verdict::Lost;
         let resent = if lost {
