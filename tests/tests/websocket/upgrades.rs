@@ -134,7 +134,7 @@ fn l15_h1_a_session_bound_to_a_browser_needs_its_cookie_at_the_upgrade() {
     let (code, reason) = stranger.socket.closed();
     assert_eq!((code, reason.as_str()), (1008, "the session's cookie did not come"));
     // One of another browser is a stranger's.
-    let other = Client::connected(&broker).cookie.clone().expect("a cookie");
+    let other = Client::connected(&broker).cookie.expect("a cookie");
     let request = upgrade("/bayeux").header("Cookie", &other);
     stranger.socket = Socket::upgraded(broker.listen, &request);
     refused(&stranger.ask("/meta/connect", json!({})), "402::session_unknown");
