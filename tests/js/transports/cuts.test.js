@@ -26,10 +26,10 @@ const possible = ({ library, transport }, how) =>
   (how !== 'held' || transport !== 'callback-polling' || process.env.WEFT_LONG);
 
 // What went out and is not proven comes again to those who do not acknowledge: the messages before the
-// break. One that is only late is given up by both sides, and what was under way by it comes besides;
-// whoever acknowledges has asked again by then.
+// break. A socket that is only late is given up by both sides, and what was under way by it comes
+// besides; whoever acknowledges has asked again by then.
 function mayRepeat(row, how) {
-  if (how === 'held') return ['websocket', 'eventsource'].includes(row.transport) ? 100 : 0;
+  if (how === 'held' && ['websocket', 'eventsource'].includes(row.transport)) return 100;
   return hasAck(row) ? 0 : 20;
 }
 
