@@ -12,12 +12,13 @@ use weft_protocol::ConnectionType;
 
 use super::accept::takes_gzip;
 use super::body::{self, BodyFailure, BodyLimits};
+use super::booked;
 use super::connection::{Carried, Peer};
 use super::cookie::Cookies;
 use super::gzip::{Coding, Gzip};
 use super::headers;
 use super::origins::{Origins, Verdict};
-use crate::exchange::{Answer, Booked, Caller, Exchange};
+use crate::exchange::{Answer, Caller, Exchange};
 use crate::transport::{callback_polling, long_polling};
 
 /// All that the endpoint needs.
@@ -187,11 +188,7 @@ impl Endpoint {
         body: Vec<u8>,
         kind: HeaderValue,
     ) -> Response<Bytes> {
-        let body = if answer.booked.is_open() {
-            Bytes::from_owner(Booking { body, _booked: answer.booked })
-        } else {
-            body.into()
-        };
+        let body = booked::bytes(body, answer.booked);
         let mut response = headers::response(StatusCode::OK, kind, body);
         if answer.handshaken.is_some()
             && caller.browser.is_none()
@@ -200,18 +197,6 @@ impl Endpoint {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         response
-    }
-}
-
-/// A large reply: what it costs is given back once it is written, or never will be.
-struct Booking {
-    body: Vec<u8>,
-    _booked: Booked,
-}
-
-impl AsRef<[u8]> for Booking {
-    fn as_ref(&self) -> &[u8] {
-        &self.body
     }
 }
 

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod api;
 pub mod bayeux;
 pub mod body;
+pub mod booked;
 pub mod connection;
 pub mod cookie;
 pub mod demo;

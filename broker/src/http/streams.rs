@@ -21,11 +21,11 @@ use weft_protocol::{Cursor, Error, InvalidCursor, Pattern};
 
 use super::api::{Api, Refusal, channel_of};
 use super::bayeux::Head;
+use super::booked;
 use super::connection::Peer;
 use super::headers;
 use super::history::time_us;
 use super::stats::{Counted, StreamStats};
-use crate::core::frame::Booked;
 use crate::core::id::SessionIds;
 use crate::core::reader::{Beginning, Reader};
 use crate::transport::spelling::Spelling;
@@ -243,12 +243,7 @@ impl<S: Source> Pieces<S> {
 impl<S: Source> Flow<S> {
     async fn next(mut self) -> Option<(Self, Bytes)> {
         let Piece { text, booked } = self.source.next().await?;
-        let bytes = if booked.is_open() {
-            Bytes::from_owner(Written { text, _booked: booked })
-        } else {
-            text.into()
-        };
-        Some((self, bytes))
+        Some((self, booked::bytes(text.into_bytes(), booked)))
     }
 }
 
@@ -265,18 +260,6 @@ impl<S: Source> Stream for Pieces<S> {
         });
         *state = next;
         Poll::Ready(bytes)
-    }
-}
-
-/// A piece that is being written.
-struct Written {
-    text: String,
-    _booked: Booked,
-}
-
-impl AsRef<[u8]> for Written {
-    fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
     }
 }
 

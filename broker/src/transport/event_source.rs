@@ -8,12 +8,11 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use weft_protocol::{Error, Reconnect};
 
 use super::spelling::Spelling;
-use super::streaming::{Piece, StreamOptions};
+use super::streaming::{Piece, StreamOptions, a_little_later};
 use crate::core::broker::Broker;
 use crate::core::held::Release;
 use crate::core::id::BrowserId;
@@ -90,8 +89,8 @@ impl EventStream {
                 self.over = true;
                 match why {
                     Release::Drained => {
-                        let spread = self.outlet.session().id.spread() % 2_000;
-                        Spelling::Events.retry(Duration::from_millis(1_000 + spread), &mut text);
+                        let spread = self.outlet.session().id.spread();
+                        Spelling::Events.retry(a_little_later(spread), &mut text);
                     }
                     Release::Overrun => text = gone(&self.broker),
                     _ => return None,

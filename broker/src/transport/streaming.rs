@@ -46,6 +46,12 @@ pub struct Piece {
     pub booked: Booked,
 }
 
+/// When to come again after a drain: in a second or three, each client at another time.
+#[must_use]
+pub fn a_little_later(spread: u64) -> Duration {
+    Duration::from_millis(1_000 + spread % 2_000)
+}
+
 impl Streaming {
     /// Begins to spell what a reader gets.
     #[must_use]
@@ -72,12 +78,13 @@ impl Streaming {
             let StreamOptions { padding, retry, .. } = self.options;
             self.spelling.begin(padding, retry, &self.told, &mut text);
         }
+        // Also what comes and is not wanted leaves it silent.
+        let silent = self.reader.now() + self.options.heartbeat;
         while text.is_empty() {
             let now = self.reader.now();
             if self.bytes >= self.options.max_bytes || now >= self.ends {
                 return None;
             }
-            let silent = now + self.options.heartbeat;
             match self.reader.next(silent.min(self.ends)).await {
                 Read::Piece { gaps, frames } => {
                     if !gaps.is_empty() {
@@ -99,8 +106,7 @@ impl Streaming {
                 Read::Over(why) => {
                     self.bytes = u64::MAX;
                     if why == Release::Drained {
-                        let spread = Duration::from_millis(1_000 + self.reader.spread() % 2_000);
-                        self.spelling.retry(spread, &mut text);
+                        self.spelling.retry(a_little_later(self.reader.spread()), &mut text);
                     }
                     if text.is_empty() {
                         return None;
