@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use weft_broker::core::broker::{Broker, Origin, Wishes};
 use weft_broker::core::clock::Clock;
+use weft_broker::core::connect::{Connected, Received};
 use weft_broker::core::frame::Frame;
 use weft_broker::core::held::Wakes;
 use weft_broker::core::id::SessionId;
@@ -186,7 +187,8 @@ impl World {
         }
     }
 
-    fn request(&mut self, carrier: Carrier) -> weft_broker::core::connect::Connected {
+    /// A connect, and its id.
+    fn receive(&mut self, carrier: Carrier) -> (Received, String) {
         self.connects += 1;
         let id = self.connects.to_string();
         let connect = ConnectRequest {
@@ -197,23 +199,17 @@ impl World {
             ack: None,
             carrier,
         };
-        let received = self.broker.receive_connect(&self.session, &connect).expect("it lives");
+        (self.broker.receive_connect(&self.session, &connect).expect("it lives"), id)
+    }
+
+    fn request(&mut self, carrier: Carrier) -> Connected {
+        let (received, id) = self.receive(carrier);
         self.broker.answer_connect(&self.session, received, Some(&id), false)
     }
 
     /// The client comes by a new socket; the older is gone, or hangs and is given up.
     fn open(&mut self) {
-        self.connects += 1;
-        let id = self.connects.to_string();
-        let connect = ConnectRequest {
-            arrived: self.clock.now(),
-            id: Some(&id),
-            alone: true,
-            advice: None,
-            ack: None,
-            carrier: Carrier::Poll,
-        };
-        self.broker.receive_connect(&self.session, &connect).expect("it lives");
+        self.receive(Carrier::Poll);
         let outlet = self.broker.attach(&self.session, OutletKind::Socket, LIMITS);
         // Only now does the older one notice.
         let (out, pongs) = (VecDeque::new(), VecDeque::new());

@@ -25,10 +25,9 @@ pub struct ConnectRequest<'a> {
 }
 
 /// By what a connect came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carrier {
     /// A request whose reply carries the events; whatever else carried them gives way.
-    #[default]
     Poll,
     /// What carries the session's events already, or a request beside it.
     Outlet,

@@ -19,7 +19,7 @@ use crate::core::proof::{Carrier, ConnectRequest};
 use crate::core::queue::Batch;
 use crate::core::session::SessionHandle;
 
-/// A connect that stands alone in its request, and what its reply needs. Nothing is done with it
+/// A connect that waits by itself, and what its reply needs. Nothing is done with it
 /// before it is first polled: by then the edge has had a look at its socket.
 #[derive(Debug)]
 pub struct HeldConnect {
@@ -33,6 +33,8 @@ pub struct HeldConnect {
 #[derive(Debug)]
 pub(super) struct PendingConnect<Id> {
     pub(super) arrived: Instant,
+    /// Whether it is its request's, or its frame's, only message.
+    pub(super) alone: bool,
     pub(super) id: Option<Id>,
     pub(super) channel: Option<Id>,
     pub(super) outcome: Result<Received, Error>,
@@ -43,12 +45,12 @@ pub(super) struct PendingConnect<Id> {
 }
 
 impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
-    pub(super) fn request(&self, alone: bool) -> ConnectRequest<'_> {
+    pub(super) fn request(&self) -> ConnectRequest<'_> {
         let id = self.id.as_deref().map(RawValue::get);
         ConnectRequest {
             arrived: self.arrived,
             id,
-            alone,
+            alone: self.alone,
             advice: self.advice,
             ack: self.ack,
             carrier: self.carrier,
@@ -86,6 +88,7 @@ impl HeldConnect {
             session: Arc::clone(session),
             pending: PendingConnect {
                 arrived: pending.arrived,
+                alone: pending.alone,
                 id: pending.id.map(ToOwned::to_owned),
                 channel: pending.channel.map(ToOwned::to_owned),
                 outcome: pending.outcome.clone(),
@@ -152,7 +155,7 @@ impl HeldConnect {
         &mut self,
         received: impl FnOnce(&Arc<Broker>, &Arc<SessionHandle>),
     ) -> Option<Connected> {
-        let connect = self.pending.request(true);
+        let connect = self.pending.request();
         let outcome = self.broker.receive_connect(&self.session, &connect);
         if matches!(outcome, Ok(Received::Newest(_))) {
             received(&self.broker, &self.session);

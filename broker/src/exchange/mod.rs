@@ -55,7 +55,7 @@ pub enum Exchanged {
 }
 
 /// What a frame that came by a socket comes to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SocketTurn {
     /// What is answered at once.
     pub replies: Option<Answer>,
@@ -154,26 +154,12 @@ impl Exchange {
             let answer = self.handshake(message);
             let handshaken = answer.handshaken;
             let replies = Some(answer);
-            return Ok(SocketTurn {
-                replies,
-                replays: false,
-                connects: Vec::new(),
-                speaker: None,
-                handshaken,
-                lacks_cookie: false,
-            });
+            return Ok(SocketTurn { replies, handshaken, ..SocketTurn::default() });
         }
         let mut turn = Turn::new(&self.broker, caller, &messages);
         turn.bind(bound);
         if bound.is_none() && turn.lacks_cookie() {
-            return Ok(SocketTurn {
-                replies: None,
-                replays: false,
-                connects: Vec::new(),
-                speaker: None,
-                handshaken: None,
-                lacks_cookie: true,
-            });
+            return Ok(SocketTurn { lacks_cookie: true, ..SocketTurn::default() });
         }
         for message in &messages {
             turn.take(message);

@@ -150,6 +150,7 @@ impl<'x, 'm> Turn<'x, 'm> {
         let beside = by == Some(ConnectionType::EventSource);
         let mut pending = PendingConnect {
             arrived: self.caller.arrived,
+            alone: self.alone,
             id: message.id,
             channel: message.channel,
             outcome: Ok(Received::Newest(0)),
@@ -159,7 +160,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             timesync: asked_timesync(message, broker),
         };
         if !self.alone && self.caller.transport != ConnectionType::WebSocket {
-            pending.outcome = broker.receive_connect(session, &pending.request(false));
+            pending.outcome = broker.receive_connect(session, &pending.request());
         }
         self.connects.push(pending);
     }
@@ -268,6 +269,7 @@ impl<'x, 'm> Turn<'x, 'm> {
     fn refuse_connect(&mut self, message: &'m Message<'m>, error: Error) {
         self.connects.push(PendingConnect {
             arrived: self.caller.arrived,
+            alone: self.alone,
             id: message.id,
             channel: message.channel,
             outcome: Err(error),
@@ -347,8 +349,7 @@ impl<'x, 'm> Turn<'x, 'm> {
         }
         let replies = answered.then(|| Answer::new(broker, array, None));
         let replays = self.replays;
-        let (speaker, handshaken) = (session, None);
-        SocketTurn { replies, replays, connects, speaker, handshaken, lacks_cookie: false }
+        SocketTurn { replies, replays, connects, speaker: session, ..SocketTurn::default() }
     }
 
     fn rides_on_any_reply(&self) -> bool {
