@@ -22,6 +22,7 @@ use crate::bayeux::Client;
 use crate::broker::Broker;
 use crate::http::{Cut, Request};
 use crate::jsonp;
+use crate::replies::refused;
 use crate::websocket::upgrade;
 
 /// A way of being served.
@@ -159,6 +160,15 @@ impl Transport {
         }
     }
 
+    /// A message of this client; its connects name the transport.
+    fn message(self, client: &mut Client<'_>, channel: &str, fields: Value) -> Value {
+        let mut message = client.message(channel, fields);
+        if channel == "/meta/connect" {
+            message["connectionType"] = self.connection_type().into();
+        }
+        message
+    }
+
     /// Whether several events come in one piece when there are several.
     #[must_use]
     pub fn has_batches(self) -> bool {
@@ -196,4 +206,11 @@ impl Transport {
             Self::Stream => Request::get("/stream/a").header("Origin", origin),
         }
     }
+}
+
+/// The reply to a connect of a session that is no more.
+#[track_caller]
+fn is_told_to_start_over(reply: &Value) {
+    refused(reply, "402::session_unknown");
+    assert_eq!(reply["advice"]["reconnect"], "handshake", "{reply}");
 }

@@ -12,7 +12,8 @@ const SECONDS = 20; // of a loaded machine
 const NEXT_BEST = { cometd: ['long-polling'], faye: ['long-polling', 'eventsource'] };
 
 function open(t, place, origin, options) {
-  if (place === 'node') return NodePeer.start(t, options.library, origin.url, options);
+  const { library } = options;
+  if (place === 'node') return NodePeer.start(t, library, origin.url, options);
   return newContext(t, world).then((context) => PagePeer.start(context, world, origin, options));
 }
 

@@ -63,7 +63,8 @@ export class Stage {
     stage.broker = await Broker.start(t, { config });
     stage.network = await Network.start(t, stage.broker);
     const both = [...(row.extensions ?? []), ...extensions];
-    const { library, ...options } = { ...SETTINGS[row.library], ...row, extensions: both };
+    const { library } = row;
+    const options = { ...SETTINGS[library], ...row, extensions: both };
     stage.peer = row.place
       ? await PagePeer.start(await newContext(t, world), world, stage.network, { library, ...options })
       : await NodePeer.start(t, library, stage.network.url, options);

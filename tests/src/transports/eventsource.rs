@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::message::{Event, Piece, gaps, split, subscription};
 use super::sse::{self, Line, Lines};
-use super::{Session, Subscriber, Transport};
+use super::{Session, Subscriber, Transport, is_told_to_start_over};
 use crate::bayeux::Client;
 use crate::broker::Broker;
 use crate::http::{Connection, Cut, Request};
-use crate::replies::{ok, only, refused};
+use crate::replies::{ok, only};
 use crate::wait::{A_WHILE, PATIENCE, now};
 
 /// A client with a stream.
@@ -123,8 +123,7 @@ impl Subscriber for EventSource<'_> {
     fn start_over(&mut self) {
         self.client.disconnect_socket();
         let (_, reply) = self.connect(json!({}));
-        refused(&reply, "402::session_unknown");
-        assert_eq!(reply["advice"]["reconnect"], "handshake", "{reply}");
+        is_told_to_start_over(&reply);
         self.shake_hands(&json!({}));
         for name in std::mem::take(&mut self.names) {
             self.subscribe(&name, super::NEW);
@@ -143,11 +142,7 @@ impl Session for EventSource<'_> {
     }
 
     fn message(&mut self, channel: &str, fields: Value) -> Value {
-        let mut message = self.client.message(channel, fields);
-        if channel == "/meta/connect" {
-            message["connectionType"] = Transport::EventSource.connection_type().into();
-        }
-        message
+        Transport::EventSource.message(&mut self.client, channel, fields)
     }
 
     fn send(&mut self, messages: &[Value]) -> Vec<Value> {

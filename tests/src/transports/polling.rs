@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::message::{Event, Piece, gaps, split, subscription};
-use super::{Session, Subscriber, Transport};
+use super::{Session, Subscriber, Transport, is_told_to_start_over};
 use crate::bayeux::Client;
 use crate::broker::Broker;
 use crate::held::Held;
 use crate::http::{Connection, Cut, Request, Response};
 use crate::jsonp;
-use crate::replies::{ok, only, refused};
+use crate::replies::{ok, only};
 use crate::wait::{PATIENCE, now};
 
 /// A client that polls.
@@ -129,8 +129,7 @@ impl Subscriber for Polling<'_> {
     fn start_over(&mut self) {
         self.client.disconnect_socket();
         let (_, reply) = self.answer();
-        refused(&reply, "402::session_unknown");
-        assert_eq!(reply["advice"]["reconnect"], "handshake", "{reply}");
+        is_told_to_start_over(&reply);
         self.shake_hands(&json!({}));
         for name in std::mem::take(&mut self.names) {
             self.subscribe(&name, super::NEW);
@@ -151,11 +150,7 @@ impl Session for Polling<'_> {
     }
 
     fn message(&mut self, channel: &str, fields: Value) -> Value {
-        let mut message = self.client.message(channel, fields);
-        if channel == "/meta/connect" {
-            message["connectionType"] = self.transport.connection_type().into();
-        }
-        message
+        self.transport.message(&mut self.client, channel, fields)
     }
 
     fn send(&mut self, messages: &[Value]) -> Vec<Value> {

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use serde_json::{Value, json};
 
 use super::message::{Event, Piece, gaps, split, subscription};
-use super::{Session, Subscriber, Transport};
+use super::{Session, Subscriber, Transport, is_told_to_start_over};
 use crate::bayeux::Client;
 use crate::broker::Broker;
 use crate::http::Cut;
-use crate::replies::{ok, refused};
+use crate::replies::ok;
 use crate::wait::{A_WHILE, PATIENCE, now};
 use crate::websocket::{Came, Socket};
 
@@ -131,8 +131,7 @@ impl Subscriber for BayeuxSocket<'_> {
         self.socket = Some(Socket::open(self.client.broker.listen));
         self.connecting = false;
         let (_, reply) = self.connect(json!({}));
-        refused(&reply, "402::session_unknown");
-        assert_eq!(reply["advice"]["reconnect"], "handshake", "{reply}");
+        is_told_to_start_over(&reply);
         self.shake_hands(&json!({}));
         for name in std::mem::take(&mut self.names) {
             self.subscribe(&name, super::NEW);
@@ -160,11 +159,7 @@ impl Session for BayeuxSocket<'_> {
     }
 
     fn message(&mut self, channel: &str, fields: Value) -> Value {
-        let mut message = self.client.message(channel, fields);
-        if channel == "/meta/connect" {
-            message["connectionType"] = Transport::WebSocket.connection_type().into();
-        }
-        message
+        Transport::WebSocket.message(&mut self.client, channel, fields)
     }
 
     fn send(&mut self, messages: &[Value]) -> Vec<Value> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use weft_tests::jsonp::encode;
 use weft_tests::siege::HANDSHAKE;
 
 /// How events come.
@@ -11,8 +12,12 @@ use weft_tests::siege::HANDSHAKE;
 pub(crate) enum Way {
     /// Connects, one after another.
     LongPolling,
+    /// The same, as scripts (JSONP).
+    CallbackPolling,
     /// Frames.
     WebSocket,
+    /// Faye's stream beside the posts.
+    EventSource,
     /// Server-sent events, from `/events`.
     Events,
     /// Lines, from `/stream`.
@@ -21,12 +26,18 @@ pub(crate) enum Way {
 
 impl Way {
     /// Each of them.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::LongPolling, Self::WebSocket, Self::Events, Self::Stream];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::LongPolling,
+        Self::CallbackPolling,
+        Self::WebSocket,
+        Self::EventSource,
+        Self::Events,
+        Self::Stream,
+    ];
 
     /// Whether each reader holds a connect.
     pub(crate) fn holds(self) -> bool {
-        matches!(self, Self::LongPolling | Self::WebSocket)
+        matches!(self, Self::LongPolling | Self::CallbackPolling | Self::WebSocket)
     }
 }
 
@@ -153,6 +164,12 @@ fn post(body: &str) -> Vec<u8> {
         .into_bytes()
 }
 
+fn script(message: &str) -> Vec<u8> {
+    let message = encode(message);
+    format!("GET /bayeux?jsonp=f&message={message} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .into_bytes()
+}
+
 /// Where the body begins and how long it is.
 fn head_and_length(bytes: &[u8]) -> Option<(usize, usize)> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
@@ -197,11 +214,18 @@ impl Reader {
     /// Subscribes.
     pub(crate) async fn start(address: SocketAddr, way: Way) -> Self {
         let socket = match way {
-            Way::LongPolling => {
+            Way::LongPolling | Way::CallbackPolling | Way::EventSource => {
                 let (mut socket, id) = session(address).await;
                 let reply = socket.post(&subscribe(&id)).await;
                 assert!(reply.contains("\"successful\":true"), "{reply}");
-                socket.request = post(&connect(&id));
+                match way {
+                    Way::LongPolling => socket.request = post(&connect(&id)),
+                    Way::CallbackPolling => socket.request = script(&connect(&id)),
+                    _ => {
+                        let accept = "Accept: text/event-stream\r\n";
+                        socket.get(&format!("/bayeux/{id}"), accept, "200").await;
+                    }
+                }
                 socket
             }
             Way::WebSocket => {
@@ -232,13 +256,13 @@ impl Reader {
     /// What comes next, as text.
     pub(crate) async fn next(&mut self) -> String {
         match self.way {
-            Way::LongPolling => {
+            Way::LongPolling | Way::CallbackPolling => {
                 let body = self.socket.again().await;
                 assert!(body.contains("\"successful\":true"), "{body}");
                 body
             }
             Way::WebSocket => self.socket.frame().await,
-            Way::Events | Way::Stream => self.socket.lines().await,
+            Way::EventSource | Way::Events | Way::Stream => self.socket.lines().await,
         }
     }
 }

@@ -3,9 +3,21 @@
 use weft_tests::api::publish;
 use weft_tests::broker::Broker;
 use weft_tests::http::Cut;
-use weft_tests::transports::{NEW, Transport};
+use weft_tests::transports::{NEW, Subscriber, Transport};
 
 use crate::supply::{numbers, publish_at_once};
+
+/// Three messages, of which the first has this number. What came just before the cut may come again:
+/// nothing proved that it had arrived.
+#[track_caller]
+fn gets(subscriber: &mut dyn Subscriber, first: i64, cut: Cut) {
+    let mut came = Vec::new();
+    while came.last() != Some(&(first + 2)) {
+        came.extend(numbers(&subscriber.take(1)));
+    }
+    came.retain(|n| *n >= first);
+    assert_eq!(came, (first..=first + 2).collect::<Vec<_>>(), "{cut:?}");
+}
 
 pub(crate) fn l12_a_cut_while_nothing_comes_loses_nothing(on: Transport) {
     let broker = Broker::start();
@@ -18,13 +30,7 @@ pub(crate) fn l12_a_cut_while_nothing_comes_loses_nothing(on: Transport) {
         subscriber.cut(cut);
         publish_at_once(&broker, "/a", next..=next + 2);
         subscriber.resume();
-        // What came just before the cut may come again: nothing proved that it had arrived.
-        let mut came = Vec::new();
-        while came.last() != Some(&(next + 2)) {
-            came.extend(numbers(&subscriber.take(1)));
-        }
-        came.retain(|n| *n >= next);
-        assert_eq!(came, (next..=next + 2).collect::<Vec<_>>(), "{cut:?}");
+        gets(&mut *subscriber, next, cut);
         next += 3;
     }
     assert!(subscriber.is_silent());
@@ -43,12 +49,7 @@ pub(crate) fn l12_what_was_sent_into_a_dead_connection_comes_again(on: Transport
         broker.wait_metric("weft_messages_out_total", |now| now >= out + 3.0);
         subscriber.cut(cut);
         subscriber.resume();
-        let mut came = Vec::new();
-        while came.last() != Some(&(next + 2)) {
-            came.extend(numbers(&subscriber.take(1)));
-        }
-        came.retain(|n| *n >= next);
-        assert_eq!(came, (next..=next + 2).collect::<Vec<_>>(), "{cut:?}");
+        gets(&mut *subscriber, next, cut);
         next += 3;
     }
     assert!(subscriber.is_silent());
