@@ -172,6 +172,19 @@ fn x5_the_first_connect_leaves_a_stream_that_came_before_it() {
 }
 
 #[test]
+fn x5_a_connect_that_was_held_for_want_of_a_stream_is_answered_when_there_is_one() {
+    let broker = Broker::start();
+    let mut client = Client::subscribed(&broker, "/a");
+    let mut held = client.held_connect_with(json!({"connectionType": "eventsource"}));
+    let mut stream = Stream::ask(&broker, &request(&client, None));
+    let reply = only(held.answer());
+    ok(&reply);
+    assert_eq!(reply["advice"], json!({"reconnect": "retry", "interval": 30_000, "timeout": 0}));
+    publish(&broker, "/a", 1);
+    assert_eq!(events(&mut stream, 1), [1]);
+}
+
+#[test]
 fn l15_a_stream_needs_a_session_of_this_browser() {
     let broker = Broker::start();
     let client = Client::connected(&broker);

@@ -28,7 +28,7 @@ pub enum Release {
     Ended,
     /// The broker is going away.
     Drained,
-    /// Another message of this session came by callback-polling (J5).
+    /// Another message of this session came by callback-polling (J5), or its stream was opened.
     Overtaken,
     /// The session's queue passed its bounds, and was given up (P5).
     Overrun,

@@ -106,6 +106,12 @@ impl Broker {
             self.detach_from(session, &mut state, Release::Superseded);
             let heartbeat = Reach::default();
             state.outlet = Some(Box::new(Tap { hold: Arc::clone(&hold), kind, heartbeat }));
+            if kind == OutletKind::EventSource
+                && let Some(hold) = state.hold.take()
+            {
+                // It was held for want of a stream; beside one, connects are answered at once.
+                hold.release(Release::Overtaken);
+            }
             if let Some(browser) = state.browser() {
                 // It holds nothing any more that another tab could want.
                 self.browsers.leave(browser, session.key);
