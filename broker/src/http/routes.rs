@@ -62,7 +62,7 @@ pub fn public(site: Site) -> Routes {
         .then(move |path: FullPath, method, query, headers, peer, on_upgrade, body| {
             let (endpoint, sockets) = (Arc::clone(&endpoint), sockets.clone());
             let streams = sessions.clone();
-            let head = Head { method, query, headers, peer };
+            let head = Head::new(method, query, headers, peer);
             async move {
                 if let Some(streams) = &streams
                     && event_source::is_wanted(&head.method, &head.headers)
@@ -114,7 +114,7 @@ fn publishing(
         .and(warp::body::stream())
         .then(move |path, method, query, headers, peer, body| {
             let api = Arc::clone(&api);
-            let head = Head { method, query, headers, peer };
+            let head = Head::new(method, query, headers, peer);
             async move {
                 match publish::handle(api, head, path, Box::pin(body)).await {
                     Answered::Whole(response) => reply(response),
@@ -138,7 +138,7 @@ fn reading(
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arc<Peer>>())
         .map(move |path: String, method, query, headers, peer| {
-            let head = Head { method, query, headers, peer };
+            let head = Head::new(method, query, headers, peer);
             match streams::handle(&streams, spelling, &head, &path) {
                 streams::Answered::Whole(response) => reply(response),
                 streams::Answered::Stream(head, pieces) => streamed(head, pieces),
