@@ -77,6 +77,11 @@ pub(super) const TABLE: &[Area] = &[
     area(&["broker/src/core/marks.rs"], &["parking_lot", "sha2", "weft_persistence"], &["async"]),
     area(&["broker/src/core/time.rs"], &["time"], STILL),
     area(
+        &["broker/src/core/policy.rs", "broker/src/core/principal.rs"],
+        &["crate::core::principal", "serde_json", "weft_protocol"],
+        STILL,
+    ),
+    area(
         &["broker/src/core/session.rs"],
         &[
             "crate::core::behind",
