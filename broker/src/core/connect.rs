@@ -43,6 +43,9 @@ pub struct Connected {
     pub ack: Option<u64>,
 }
 
+/// What whoever speaks for a session is told once their credentials have expired (checklist K2).
+pub const TOKEN_EXPIRED: Error = Error::Unauthorized("token_expired");
+
 /// What a reply may take without asking: most are smaller.
 const REPLY_FREE: usize = 16 << 10;
 
@@ -51,7 +54,7 @@ impl Broker {
     /// reply, and makes an older held connect of the session give way (E12, L5).
     ///
     /// # Errors
-    /// 402 if the session just ended.
+    /// 402 if the session just ended, 401 if its credentials are not valid any more.
     pub fn receive_connect(
         &self,
         session: &Arc<SessionHandle>,
@@ -60,6 +63,9 @@ impl Broker {
         let mut state = session.state.lock();
         if state.ended.is_some() {
             return Err(Error::SessionUnknown);
+        }
+        if state.grant.is_over(self.clock.now()) {
+            return Err(TOKEN_EXPIRED);
         }
         if state.overrun {
             return Ok(Received::Overrun);
@@ -108,7 +114,7 @@ impl Broker {
             // Whatever is its newest, it is another.
             Received::Stale | Received::Overrun => 0,
         };
-        let wait = if connect.wants_answer_now() || !self.may_wait(session) {
+        let wait = if connect.wants_answer_now() || !self.may_wait(session, connect.holds_up) {
             Duration::ZERO
         } else {
             let asked = connect.advice.and_then(|advice| advice.timeout_ms);
@@ -123,6 +129,8 @@ impl Broker {
             if let Some(browser) = state.browser() {
                 self.browsers.leave(browser, session.key);
             }
+        } else if state.grant.is_over(now) {
+            hold.release(Release::Lapsed);
         } else if self.draining.load(Ordering::Acquire) {
             hold.release(Release::Drained);
         } else if state.connects != number {
@@ -150,7 +158,7 @@ impl Broker {
     }
 
     /// Whether this session may wait now; takes the place of another tab if it must (R6, R6a).
-    fn may_wait(&self, session: &Arc<SessionHandle>) -> bool {
+    fn may_wait(&self, session: &Arc<SessionHandle>, holds_up: bool) -> bool {
         let (browser, demoted) = {
             let mut state = session.state.lock();
             if !state.connected || state.has_news(self.clock.now()) {
@@ -164,6 +172,12 @@ impl Broker {
             (state.browser(), state.demoted)
         };
         let Some(browser) = browser else { return true };
+        if !holds_up {
+            // It needs no place, and gives back the one that it had by HTTP/1.1 (R6b).
+            session.state.lock().demoted = false;
+            self.browsers.leave(browser, session.key);
+            return true;
+        }
         match self.browsers.claim(browser, session, demoted, self.clock.now()) {
             Claim::Poll => {
                 self.demote(session);
@@ -214,7 +228,10 @@ impl Broker {
         let mut state = session.state.lock();
         match state.ended {
             Some(End::Disconnected) => self.farewell(),
-            Some(End::Expired | End::Overrun) => self.unknown(),
+            Some(End::Expired | End::Overrun | End::Revoked) => self.unknown(),
+            None if state.grant.is_over(self.clock.now()) => {
+                self.refuse_connect(TOKEN_EXPIRED, false)
+            }
             None if state.overrun => {
                 drop(state);
                 self.expel(session)
@@ -345,6 +362,7 @@ impl Broker {
             Some(Release::Fought | Release::Overrun) => self.unknown(),
             Some(Release::Ended) if state.ended != Some(End::Disconnected) => self.unknown(),
             Some(Release::Ended) => self.farewell(),
+            Some(Release::Lapsed) => self.refuse_connect(TOKEN_EXPIRED, false),
             // It was let go, and a newer one came before it was answered.
             Some(_) if state.connects != held.number => {
                 self.give_way(&held.session, &mut state, held.asked_advice)

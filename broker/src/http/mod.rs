@@ -10,6 +10,7 @@ pub mod booked;
 pub mod certificate;
 pub mod connection;
 pub mod cookie;
+pub mod credentials;
 pub mod demo;
 pub mod event_source;
 pub mod gzip;

@@ -143,7 +143,7 @@ impl Client {
     pub(crate) fn new(broker: &Broker) -> Self {
         let id = SessionId::random().expect("entropy");
         broker.handshake(id, Wishes::default()).expect("room");
-        let session = broker.find(Some(id.as_str()), None).expect("it lives");
+        let session = broker.find(Some(id.as_str()), None, None).expect("it lives");
         Self { session, connects: 0, seen: BTreeMap::new(), gaps: Vec::new() }
     }
 
@@ -177,6 +177,7 @@ impl Client {
             advice: None,
             ack: None,
             carrier: Carrier::Poll,
+            holds_up: true,
         };
         let received = broker.receive_connect(&self.session, &connect).expect("it lives");
         let batch = broker.answer_connect(&self.session, received, Some(&id), false).batch;
