@@ -9,8 +9,8 @@ use weft_tests::broker::{Broker, Setup};
 use weft_tests::held::Held;
 use weft_tests::http::{Connection, Request};
 
-/// Every metric that these tests move, or that is moved in `limits.rs`.
-const NAMES: [&str; 50] = [
+/// Every metric that these tests move, or that is moved in `limits.rs` or `tls.rs`.
+const NAMES: [&str; 53] = [
     "weft_batch_messages",
     "weft_body_bytes",
     "weft_connections",
@@ -61,6 +61,9 @@ const NAMES: [&str; 50] = [
     "weft_store_records",
     "weft_store_up",
     "weft_streams",
+    "weft_tls_certificate_expires_seconds",
+    "weft_tls_handshakes_failed_total",
+    "weft_tls_reloads_total",
 ];
 
 fn page(broker: &Broker) -> String {

@@ -57,8 +57,10 @@ fn tls_1_2_is_spoken_and_nothing_older() {
     let older = older.with_root_certificates(roots).with_no_client_auth();
     let hello = hello(broker.listen, &older.into()).expect("a handshake");
     assert_eq!(hello.version, Some(ProtocolVersion::TLSv1_2));
-    // A ClientHello of TLS 1.1, with a cipher of its time.
-    let body = [&[3, 2][..], &[7; 32], &[0], &[0, 4, 0xc0, 0x13, 0, 0x2f], &[1, 0]].concat();
+    // A ClientHello of TLS 1.1, with ciphers of its time, and what it signs by.
+    let ciphers = [0, 4, 0xc0, 0x13, 0, 0x2f];
+    let extensions = [0, 8, 0, 13, 0, 4, 0, 2, 4, 3];
+    let body = [&[3, 2][..], &[7; 32], &[0], &ciphers, &[1, 0], &extensions].concat();
     let length = u16::try_from(body.len()).unwrap();
     let message = [&[1, 0][..], &length.to_be_bytes(), &body].concat();
     let length = u16::try_from(message.len()).unwrap();
@@ -181,7 +183,7 @@ fn r37_a_handshake_has_a_deadline_and_a_place_among_connections() {
     let mut silent: Vec<Connection> = (0..8).map(|_| broker.connect()).collect();
     // Half a record, and what is no TLS at all.
     silent[0].send(&[22, 3, 1, 2, 0, 1, 0]);
-    broker.wait_metric("weft_connections", |open| open == 8.0);
+    broker.wait_metric("weft_connections", |open| open >= 8.0);
     let mut refused = TcpStream::connect(broker.listen).unwrap();
     refused.set_read_timeout(Some(PATIENCE)).unwrap();
     let told = refused.read(&mut [0; 16]);

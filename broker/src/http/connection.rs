@@ -163,7 +163,7 @@ impl Connection {
         let _ = self.streams.set(Box::new(Streams {
             open: AtomicUsize::new(0),
             last: Mutex::new(Instant::now()),
-            carried: Mutex::default(),
+            carried: Mutex::new(Some(VecDeque::new())),
         }));
     }
 
@@ -189,7 +189,8 @@ impl Connection {
         let reset = !matches!(self.stream.take_error(), Ok(None));
         let failed = self.writing.load(Ordering::Relaxed) == FAILED || reset;
         if let Some(streams) = self.streams.get() {
-            for carried in streams.carried.lock().drain(..) {
+            let handed = streams.carried.lock().take();
+            for carried in handed.unwrap_or_default() {
                 if let Some(session) = carried.session.upgrade()
                     && (failed || !carried.written)
                 {
@@ -211,7 +212,8 @@ impl Connection {
     /// All that hyper had to write is with the system.
     pub(super) fn flushed(&self) {
         if let Some(streams) = self.streams.get() {
-            streams.carried.lock().iter_mut().for_each(|carried| carried.written = true);
+            let mut handed = streams.carried.lock();
+            handed.iter_mut().flatten().for_each(|carried| carried.written = true);
         }
         let _ =
             self.writing.compare_exchange(PARTLY, WRITTEN, Ordering::Relaxed, Ordering::Relaxed);
@@ -251,8 +253,8 @@ struct Streams {
     open: AtomicUsize,
     /// When the last one ended.
     last: Mutex<Instant>,
-    /// What was handed over to the connection, and not proven to have arrived.
-    carried: Mutex<VecDeque<Handed>>,
+    /// What was handed over to the connection, and not proven to have arrived; none once it is over.
+    carried: Mutex<Option<VecDeque<Handed>>>,
 }
 
 /// As many replies are remembered until the connection ends; of older ones the next connect, or its
@@ -351,11 +353,11 @@ impl Peer {
         let (Some(stream), Some(streams)) = (&self.stream, self.connection.streams.get()) else {
             return;
         };
-        let Some((session, reply_no)) = stream.carried.lock().take().and_then(|mut c| c.0.take())
-        else {
-            return;
-        };
+        let Some(mut carried) = stream.carried.lock().take() else { return };
         let mut handed = streams.carried.lock();
+        // If the connection is over already, dropping them tells.
+        let Some(handed) = handed.as_mut() else { return };
+        let Some((session, reply_no)) = carried.0.take() else { return };
         let session = Arc::downgrade(&session);
         handed.retain(|older| !Weak::ptr_eq(&older.session, &session));
         if handed.len() >= HANDED_MAX {
