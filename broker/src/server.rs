@@ -139,7 +139,14 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
             stop: running.stop.clone(),
         })
     });
-    let endpoint = endpoint(config, &broker, cookies, bodies, gzip, Arc::new(Guard::open()));
+    let endpoint = endpoint(
+        config,
+        &broker,
+        cookies,
+        bodies,
+        gzip,
+        Arc::new(Guard::open(Arc::clone(broker.clock()))),
+    );
     let site = site(config, endpoint, sockets, &broker, &http_stats);
     let tasks = running.public_tasks.clone();
     let public = listener(public, connections, entrance, tasks, &running.stop);

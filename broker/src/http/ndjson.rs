@@ -18,8 +18,8 @@ use super::api::{Api, Refusal, published};
 use super::body::{BodyFailure, FREE_BYTES, Share};
 use super::connection::Peer;
 use crate::core::held::Wakes;
-use crate::core::principal::Principal;
 use crate::core::publishing::{Publication, Publishing};
+use crate::guard::Asker;
 
 /// Outcomes that are awaited at once.
 const UNDER_WAY: usize = 256;
@@ -34,7 +34,7 @@ pub struct Lines {
     peer: Arc<Peer>,
     durable: bool,
     /// Who publishes.
-    who: Option<Arc<Principal>>,
+    asker: Asker,
     out: mpsc::Sender<Bytes>,
     outcomes: VecDeque<Outcome>,
     ready: String,
@@ -68,7 +68,7 @@ impl Lines {
     pub fn start<S, B, E>(
         api: Arc<Api>,
         peer: Arc<Peer>,
-        (durable, who): (bool, Option<Arc<Principal>>),
+        (durable, asker): (bool, Asker),
         body: S,
     ) -> mpsc::Receiver<Bytes>
     where
@@ -82,7 +82,7 @@ impl Lines {
             api,
             peer,
             durable,
-            who,
+            asker,
             out,
             outcomes: VecDeque::new(),
             ready: String::new(),
@@ -216,9 +216,9 @@ impl Lines {
             }
         };
         let publishing = api.name(&message.channel).and_then(|channel| {
-            api.guard().may_publish(self.who.as_deref(), channel.as_str())?;
+            api.guard().may_publish(&self.asker, channel.as_str())?;
             let publication = Publication {
-                by: self.who.as_deref(),
+                by: self.asker.who.as_deref(),
                 ext: message.ext.as_deref(),
                 key: message.key.as_deref(),
                 durable: self.durable,
