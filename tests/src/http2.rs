@@ -104,7 +104,8 @@ impl Http2 {
         let send = self.send.clone();
         let (response, body) = self.runtime.block_on(async {
             let mut send = timeout(PATIENCE, send.ready()).await.expect("room").expect("a stream");
-            let (response, mut stream) = send.send_request(head, body.is_empty()).expect("a stream");
+            let (response, mut stream) =
+                send.send_request(head, body.is_empty()).expect("a stream");
             if !body.is_empty() {
                 stream.send_data(body, true).expect("a body");
             }
@@ -148,10 +149,7 @@ impl Http2 {
     }
 }
 
-async fn begin<T>(
-    io: T,
-    window: u32,
-) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>)
+async fn begin<T>(io: T, window: u32) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -192,8 +190,8 @@ impl Stream {
     /// Waits until the answer has begun; nothing of its body is taken.
     pub fn begun(&mut self) {
         let Self { runtime, response, arrived, .. } = self;
-        let head = runtime
-            .block_on(async { timeout(PATIENCE, Self::head(response, arrived)).await });
+        let head =
+            runtime.block_on(async { timeout(PATIENCE, Self::head(response, arrived)).await });
         head.expect("an answer in time").expect("an answer");
     }
 
@@ -229,6 +227,24 @@ impl Stream {
             })
         };
         runtime.block_on(async { timeout(PATIENCE, whole).await }).expect("an answer in time")
+    }
+
+    /// Takes what comes and makes no room for more, until the stream breaks off: how many bytes that
+    /// were, and what became of it.
+    #[must_use]
+    pub fn starve(&mut self) -> (usize, h2::Error) {
+        let Self { runtime, arrived, .. } = self;
+        let body = arrived.as_mut().expect("an answer that has begun").body_mut();
+        let all = async {
+            let mut count = 0;
+            loop {
+                match body.data().await.expect("no good end") {
+                    Ok(data) => count += data.len(),
+                    Err(error) => return (count, error),
+                }
+            }
+        };
+        runtime.block_on(async { timeout(PATIENCE, all).await }).expect("an end in time")
     }
 
     /// The answer's messages.

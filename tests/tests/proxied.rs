@@ -103,8 +103,9 @@ fn r33_a_proxy_header_names_the_client() {
 
 #[test]
 fn r33_who_must_send_a_proxy_header_must_and_nobody_else_may() {
-    let strict =
-        Broker::with(&format!("[proxies]\n{HERE}protocol = true\n[http]\nhead_timeout = \"300ms\"\n"));
+    let strict = Broker::with(&format!(
+        "[proxies]\n{HERE}protocol = true\n[http]\nhead_timeout = \"300ms\"\n"
+    ));
     for bytes in [
         script().bytes(strict.listen),
         b"PROXY TCP4 nonsense\r\n".to_vec(),

@@ -117,7 +117,9 @@ fn a_new_certificate_is_used_without_dropping_anybody() {
     assert_eq!(broker.metric("weft_sessions"), 1.0);
 
     // Who is known by a ticket of before sees the new one all the same, and not a stale session.
-    for (cert, key) in [(&old.cert, "no key"), (&"no certificate".to_owned(), &old.key), (&old.cert, &new.key)] {
+    for (cert, key) in
+        [(&old.cert, "no key"), (&"no certificate".to_owned(), &old.key), (&old.cert, &new.key)]
+    {
         let failed = "weft_tls_reloads_total{outcome=\"failed\"}";
         let before = broker.metric(failed);
         files.write(cert, key);

@@ -107,12 +107,11 @@ async fn begins_http2(stream: &TcpStream, options: &ListenerOptions) -> io::Resu
 
 /// Takes a PROXY header off; whom it names.
 async fn proxy_header(stream: &TcpStream) -> io::Result<Option<IpAddr>> {
-    let parsed = look::<{ proxy_header::MAX }, _>(stream, |bytes| {
-        match proxy_header::parse(bytes) {
+    let parsed =
+        look::<{ proxy_header::MAX }, _>(stream, |bytes| match proxy_header::parse(bytes) {
             Err(Fault::Incomplete) => None,
             parsed => Some(parsed),
-        }
-    });
+        });
     let Ok(parsed) = parsed.await? else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "no PROXY header"));
     };

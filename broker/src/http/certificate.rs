@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_none() {
-        for text in ["2601020304Z", "260102030405+", "261302030405Z", "26010203040aZ", "+60102030405Z"]
+        for text in
+            ["2601020304Z", "260102030405+", "261302030405Z", "26010203040aZ", "+60102030405Z"]
         {
             let der = certificate(true, &field(UTC_TIME, text.as_bytes()));
             assert_eq!(expires(&der), None, "{text}");

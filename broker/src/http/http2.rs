@@ -69,9 +69,7 @@ pub async fn serve(
         let peer = Peer::stream(connection);
         *next.lock() = Some(Arc::clone(&peer));
         let refusal = match name_host(&mut request) {
-            Ok(()) => {
-                headers::refuse_head(request.version(), request.uri(), request.headers())
-            }
+            Ok(()) => headers::refuse_head(request.version(), request.uri(), request.headers()),
             Err(refusal) => Some(refusal),
         };
         request.extensions_mut().insert(Arc::clone(&peer));

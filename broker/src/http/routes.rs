@@ -160,7 +160,7 @@ fn past(
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arc<Peer>>())
         .then(move |path, method, query, headers, peer| {
-            let (api, head) = (Arc::clone(&api), Head { method, query, headers, peer });
+            let (api, head) = (Arc::clone(&api), Head::new(method, query, headers, peer));
             async move { reply(history::handle(api, head, path).await) }
         })
 }

@@ -430,7 +430,7 @@ pub(super) const TABLE: &[Area] = &[
         NO_SOCKETS,
     ),
     area(
-        &["broker/src/server.rs"],
+        &["broker/src/server.rs", "broker/src/server/"],
         &[
             "crate::config",
             "crate::core",
