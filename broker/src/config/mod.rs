@@ -12,8 +12,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 mod args;
+mod auth;
 mod channels;
 mod check;
+mod check_auth;
 mod compression;
 mod error;
 mod load;
@@ -26,14 +28,15 @@ mod tests;
 mod units;
 
 pub use args::{Args, Command, StoreAction};
+pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyHash, Moment, Secret, TokenSource};
 pub use channels::{BacklogSize, Channel, Durability};
 pub use compression::Compression;
 pub use error::ConfigError;
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
 pub use sections::{
-    Auth, AuthMode, Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite,
-    Sessions, UnkeptPolicy, WebSocket,
+    Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite, Sessions,
+    UnkeptPolicy, WebSocket,
 };
 pub use store::{Publish, Store, StoreKind};
 pub use streams::Streams;
