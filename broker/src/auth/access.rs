@@ -84,9 +84,9 @@ impl Access {
         self.shared.state.load().settings.anonymous.clone()
     }
 
-    /// The member of a message's `ext` that holds a token: a path.
+    /// The member of a message's `ext` that holds a token: a name, or a path with dots.
     #[must_use]
-    pub fn token_field(&self) -> Arc<[String]> {
+    pub fn token_field(&self) -> Arc<str> {
         Arc::clone(&self.shared.state.load().settings.token_field)
     }
 

@@ -17,7 +17,7 @@ impl From<&Auth> for AuthOptions {
         };
         Self {
             open: auth.mode != AuthMode::Token,
-            token_field: auth.token_field.split('.').map(str::to_owned).collect(),
+            token_field: auth.token_field.clone(),
             cookie: Some(auth.cookie.clone()).filter(|name| !name.is_empty()),
             subject_claim: auth.subject_claim.clone(),
             roles_claim: auth.roles_claim.clone(),

@@ -11,8 +11,8 @@ use super::algorithm::Algorithm;
 pub struct AuthOptions {
     /// Whether nobody is asked for anything.
     pub open: bool,
-    /// The member of `ext` that holds a token: a path.
-    pub token_field: Vec<String>,
+    /// The member of `ext` that holds a token: a name, or a path with dots.
+    pub token_field: String,
     /// The cookie that may hold one.
     pub cookie: Option<String>,
     /// The claim that holds the subject: a name, or a path with dots.
@@ -36,7 +36,7 @@ impl Default for AuthOptions {
     fn default() -> Self {
         Self {
             open: true,
-            token_field: vec!["token".to_owned()],
+            token_field: "token".to_owned(),
             cookie: None,
             subject_claim: "sub".to_owned(),
             roles_claim: "roles".to_owned(),

@@ -24,7 +24,7 @@ pub(super) struct Settings {
     pub(super) options: AuthOptions,
     pub(super) api_keys: ApiKeys,
     pub(super) anonymous: Option<Arc<Principal>>,
-    pub(super) token_field: Arc<[String]>,
+    pub(super) token_field: Arc<str>,
     pub(super) cookie: Option<Arc<str>>,
     denied: HashSet<String>,
 }
@@ -40,7 +40,7 @@ impl State {
         let settings = Settings {
             api_keys: ApiKeys::new(&options.keys),
             anonymous: options.anonymous.then(|| Arc::new(Principal::anonymous())),
-            token_field: options.token_field.clone().into(),
+            token_field: options.token_field.as_str().into(),
             cookie: options.cookie.as_deref().map(Arc::from),
             denied: options.denied.iter().cloned().collect(),
             options,
