@@ -13,13 +13,17 @@ use serde::{Deserialize, Serialize};
 
 mod args;
 mod audit;
+mod auth;
 mod channels;
 mod check;
+mod check_auth;
+mod check_rules;
 mod compression;
 mod error;
 mod load;
 mod origin;
 mod proxies;
+mod rules;
 mod sections;
 mod store;
 mod streams;
@@ -30,15 +34,17 @@ mod units;
 
 pub use args::{Args, Command, StoreAction};
 pub use audit::Audit;
+pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyHash, Moment, Secret, TokenSource};
 pub use channels::{BacklogSize, Channel, Durability};
 pub use compression::Compression;
 pub use error::ConfigError;
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
 pub use proxies::{Forwarded, Network, Proxies};
+pub use rules::{AuthRule, Effect, RuleAction, Said};
 pub use sections::{
-    Auth, AuthMode, Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite,
-    Sessions, UnkeptPolicy, WebSocket,
+    Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite, Sessions,
+    UnkeptPolicy, WebSocket,
 };
 pub use store::{Publish, Store, StoreKind};
 pub use streams::Streams;
