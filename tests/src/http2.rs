@@ -154,7 +154,8 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = client::Builder::new();
-    builder.initial_window_size(window);
+    // A response that nobody has read yet takes nothing from the others.
+    builder.initial_window_size(window).initial_connection_window_size(1 << 24);
     let (send, connection) = builder.handshake(io).await.expect("a connection");
     (send, tokio::spawn(connection))
 }
@@ -207,10 +208,10 @@ impl Stream {
     /// When the stream or the connection ends before it.
     pub fn try_response(&mut self) -> Result<Response, h2::Error> {
         let Self { runtime, response, arrived, .. } = self;
+        let mut body = Vec::new();
         let whole = async {
             Self::head(response, arrived).await?;
             let (head, mut stream) = arrived.take().expect("a head").into_parts();
-            let mut body = Vec::new();
             while let Some(data) = stream.data().await {
                 let data = data?;
                 body.extend_from_slice(&data);
@@ -223,10 +224,13 @@ impl Stream {
                 version: "HTTP/2".to_owned(),
                 status: head.status.as_u16(),
                 headers: head.headers.iter().map(header).collect(),
-                body,
+                body: Vec::new(),
             })
         };
-        runtime.block_on(async { timeout(PATIENCE, whole).await }).expect("an answer in time")
+        let whole = runtime.block_on(async { timeout(PATIENCE, whole).await });
+        let whole =
+            whole.unwrap_or_else(|_| panic!("an answer in time, {} bytes came", body.len()));
+        whole.map(|response| Response { body, ..response })
     }
 
     /// Takes what comes and makes no room for more, until the stream breaks off: how many bytes that

@@ -505,6 +505,7 @@ pub(super) const TABLE: &[Area] = &[
             HTTP,
             "crate::kept",
             "crate::policing",
+            "crate::server",
             "crate::storage",
             "crate::ticker",
             "crate::transport",
