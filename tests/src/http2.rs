@@ -107,7 +107,8 @@ impl Http2 {
             let (response, mut stream) =
                 send.send_request(head, body.is_empty()).expect("a stream");
             if !body.is_empty() {
-                stream.send_data(body, true).expect("a body");
+                // It may be answered already.
+                let _ = stream.send_data(body, true);
             }
             (response, stream)
         });
