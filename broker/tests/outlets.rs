@@ -198,6 +198,7 @@ impl World {
             advice: None,
             ack: None,
             carrier,
+            holds_up: true,
         };
         (self.broker.receive_connect(&self.session, &connect).expect("it lives"), id)
     }

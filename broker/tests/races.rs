@@ -50,6 +50,7 @@ fn connect(id: &str) -> ConnectRequest<'_> {
         advice: None,
         ack: None,
         carrier: Carrier::Poll,
+        holds_up: true,
     }
 }
 

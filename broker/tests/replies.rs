@@ -24,6 +24,7 @@ fn connect(broker: &Broker, session: &Arc<SessionHandle>, id: &str) -> Connected
         advice: None,
         ack: None,
         carrier: Carrier::Poll,
+        holds_up: true,
     };
     let received = broker.receive_connect(session, &request).expect("it lives");
     broker.answer_connect(session, received, Some(id), false)

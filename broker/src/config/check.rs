@@ -37,6 +37,8 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     browsers(config, &mut problems);
     limits(config, &mut problems);
     http(config, &mut problems);
+    tls(config, &mut problems);
+    proxies(config, &mut problems);
     compression(config, &mut problems);
     log(config, &mut problems);
     store(config, &mut problems);
@@ -277,6 +279,27 @@ fn http(config: &Config, problems: &mut Problems) {
             ),
         );
     }
+}
+
+fn tls(config: &Config, problems: &mut Problems) {
+    let tls = &config.tls;
+    let long = HumanDuration::secs(3_600);
+    problems.range("tls.handshake_timeout", tls.handshake_timeout, (SHORT, long));
+    let empty = |path: &std::path::Path| path.as_os_str().is_empty();
+    problems.unless(
+        empty(&tls.cert) == empty(&tls.key),
+        &["tls.cert", "tls.key"],
+        "a certificate needs its key, and a key its certificate: set both, or neither",
+    );
+}
+
+fn proxies(config: &Config, problems: &mut Problems) {
+    let proxies = &config.proxies;
+    problems.unless(
+        !proxies.protocol || !proxies.trusted.is_empty(),
+        &["proxies.protocol", "proxies.trusted"],
+        "PROXY headers are only read from proxies that proxies.trusted names, and it names none",
+    );
 }
 
 fn compression(config: &Config, problems: &mut Problems) {

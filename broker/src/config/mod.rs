@@ -22,12 +22,14 @@ mod compression;
 mod error;
 mod load;
 mod origin;
+mod proxies;
 mod rules;
 mod sections;
 mod store;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod units;
 
 pub use args::{Args, Command, StoreAction};
@@ -38,6 +40,7 @@ pub use compression::Compression;
 pub use error::ConfigError;
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
+pub use proxies::{Forwarded, Network, Proxies};
 pub use rules::{AuthRule, Effect, RuleAction, Said};
 pub use sections::{
     Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite, Sessions,
@@ -45,6 +48,7 @@ pub use sections::{
 };
 pub use store::{Publish, Store, StoreKind};
 pub use streams::Streams;
+pub use tls::Tls;
 pub use units::{ByteSize, HumanDuration};
 
 /// Everything that can be set. Each field's text names its unit, its default and the reason for it.
@@ -81,6 +85,10 @@ pub struct Config {
     pub limits: Limits,
     /// Deadlines of HTTP connections.
     pub http: Http,
+    /// TLS without a proxy.
+    pub tls: Tls,
+    /// Proxies in front.
+    pub proxies: Proxies,
     /// gzip of large replies.
     pub compression: Compression,
     /// What is logged and how.
@@ -115,6 +123,8 @@ impl Default for Config {
             browsers: Browsers::default(),
             limits: Limits::default(),
             http: Http::default(),
+            tls: Tls::default(),
+            proxies: Proxies::default(),
             compression: Compression::default(),
             log: Log::default(),
             audit: Audit::default(),

@@ -249,6 +249,9 @@ pub struct Http {
     /// How long a stop waits for responses under way. Default 10s: held connects are answered at
     /// once, and orchestrators kill after 30s.
     pub drain_timeout: HumanDuration,
+    /// Whether HTTP/2 is spoken: over TLS with those who offer it, and without TLS with those who
+    /// begin with it. Default true: its clients hold many connects on one connection.
+    pub http2: bool,
 }
 
 impl Default for Http {
@@ -258,6 +261,7 @@ impl Default for Http {
             body_timeout: HumanDuration::secs(30),
             idle_timeout: HumanDuration::secs(75),
             drain_timeout: HumanDuration::secs(10),
+            http2: true,
         }
     }
 }

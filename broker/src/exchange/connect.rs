@@ -41,6 +41,7 @@ pub(super) struct PendingConnect<Id> {
     pub(super) advice: Option<ClientAdvice>,
     pub(super) ack: Option<u64>,
     pub(super) carrier: Carrier,
+    pub(super) holds_up: bool,
     pub(super) timesync: Option<(TimesyncRequest, i64)>,
 }
 
@@ -54,6 +55,7 @@ impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
             advice: self.advice,
             ack: self.ack,
             carrier: self.carrier,
+            holds_up: self.holds_up,
         }
     }
 
@@ -95,6 +97,7 @@ impl HeldConnect {
                 advice: pending.advice,
                 ack: pending.ack,
                 carrier: pending.carrier,
+                holds_up: pending.holds_up,
                 timesync: pending.timesync,
             },
             held: None,

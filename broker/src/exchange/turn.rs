@@ -187,6 +187,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             advice,
             ack: message.ext.and_then(acknowledged),
             carrier: if beside { Carrier::Outlet } else { Carrier::Poll },
+            holds_up: !self.caller.http2,
             timesync: asked_timesync(message, broker),
         };
         if !self.alone && self.caller.transport != ConnectionType::WebSocket {
@@ -321,6 +322,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             advice: None,
             ack: None,
             carrier: Carrier::Poll,
+            holds_up: !self.caller.http2,
             timesync: asked_timesync(message, self.broker),
         });
     }

@@ -1,6 +1,7 @@
 //! The Bayeux endpoint: method, headers and body in, one response out. It names no framework, so
 //! that the way in which bytes reach it can change under it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -48,8 +49,21 @@ pub struct Head {
     pub query: String,
     /// The headers.
     pub headers: HeaderMap,
-    /// The connection it came by.
+    /// The connection it came by, or the stream of one.
     pub peer: Arc<Peer>,
+    /// The client's address, behind proxies that are believed, too.
+    pub address: IpAddr,
+    /// Whether it came by HTTP/2, where one held request holds up no other.
+    pub http2: bool,
+}
+
+impl Head {
+    /// The head of a request from this peer.
+    #[must_use]
+    pub fn new(method: Method, query: String, headers: HeaderMap, peer: Arc<Peer>) -> Self {
+        let (address, http2) = (peer.client(&headers), peer.is_http2());
+        Self { method, query, headers, peer, address, http2 }
+    }
 }
 
 impl Endpoint {
@@ -150,7 +164,7 @@ impl Endpoint {
     }
 
     async fn get(&self, mut head: Head, arrived: Instant) -> Response<Bytes> {
-        if !self.origins.script_is_welcome(&head.headers, head.peer.address.ip()) {
+        if !self.origins.script_is_welcome(&head.headers, head.address) {
             let text = "scripts of this page may not load from here; \
                         name its origin in `origins` if they should";
             return headers::text(StatusCode::FORBIDDEN, text);
@@ -182,8 +196,8 @@ impl Endpoint {
     ) -> (Caller, Arc<Peer>) {
         let browser = self.cookies.browser(&head.headers);
         let who = credentials::shown(self.exchange.guard(), &head.headers).await;
-        let address = head.peer.address.ip();
-        (Caller { address, http2: false, who, browser, transport, arrived }, head.peer)
+        let Head { address, http2, peer, .. } = head;
+        (Caller { address, http2, who, browser, transport, arrived }, peer)
     }
 
     fn answer(

@@ -18,8 +18,9 @@ use tokio_util::task::TaskTracker;
 use weft_protocol::ConnectionType;
 
 use super::bayeux::{Endpoint, Head};
-use super::connection::{Peer, Watched};
+use super::connection::Peer;
 use super::headers;
+use super::socket::Watched;
 use super::stats::{Counted, HttpStats};
 use crate::exchange::Caller;
 use crate::transport::websocket::{self, SocketOptions};

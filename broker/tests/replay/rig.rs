@@ -177,6 +177,7 @@ impl Client {
             advice: None,
             ack: None,
             carrier: Carrier::Poll,
+            holds_up: true,
         };
         let received = broker.receive_connect(&self.session, &connect).expect("it lives");
         let batch = broker.answer_connect(&self.session, received, Some(&id), false).batch;

@@ -166,6 +166,7 @@ fn lazy_messages_wait_for_their_time() {
         advice: None,
         ack: None,
         carrier: Carrier::Poll,
+        holds_up: true,
     };
     let received = broker.receive_connect(&client.session, &connect("1")).expect("it lives");
     broker.answer_connect(&client.session, received, Some("1"), false);
