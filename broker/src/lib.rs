@@ -7,6 +7,7 @@ pub mod config;
 pub mod core;
 pub mod exchange;
 pub mod http;
+pub mod limits;
 pub mod log;
 pub mod server;
 pub mod storage;

@@ -18,6 +18,7 @@ mod compression;
 mod error;
 mod load;
 mod origin;
+mod rates;
 mod sections;
 mod store;
 mod streams;
@@ -31,6 +32,7 @@ pub use compression::Compression;
 pub use error::ConfigError;
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
+pub use rates::{Amount, Limit, Per, Rate, Rates};
 pub use sections::{
     Auth, AuthMode, Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite,
     Sessions, UnkeptPolicy, WebSocket,
@@ -71,6 +73,8 @@ pub struct Config {
     pub browsers: Browsers,
     /// Bounds on what clients can make the broker hold.
     pub limits: Limits,
+    /// Bounds on how much they may do in a time.
+    pub rates: Rates,
     /// Deadlines of HTTP connections.
     pub http: Http,
     /// gzip of large replies.
@@ -104,6 +108,7 @@ impl Default for Config {
             sessions: Sessions::default(),
             browsers: Browsers::default(),
             limits: Limits::default(),
+            rates: Rates::default(),
             http: Http::default(),
             compression: Compression::default(),
             log: Log::default(),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use weft_protocol::ClientAdvice;
 
 use super::receipts::{Reach, Receipts};
+use crate::limits::Who;
 
 /// One connect, as far as sessions are concerned.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,8 @@ pub struct ConnectRequest<'a> {
     pub ack: Option<u64>,
     /// How it came.
     pub carrier: Carrier,
+    /// Whom it counts for.
+    pub who: Who,
 }
 
 /// By what a connect came.
@@ -132,6 +135,7 @@ mod tests {
             advice,
             ack: None,
             carrier: Carrier::Poll,
+            who: Who::default(),
         }
     }
 

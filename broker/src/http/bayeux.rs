@@ -19,6 +19,7 @@ use super::gzip::{Coding, Gzip};
 use super::headers;
 use super::origins::{Origins, Verdict};
 use crate::exchange::{Answer, Caller, Exchange};
+use crate::limits::Who;
 use crate::transport::{callback_polling, long_polling};
 
 /// All that the endpoint needs.
@@ -113,6 +114,13 @@ impl Endpoint {
         }
     }
 
+    /// Lets a page of an allowed origin read the answer.
+    pub fn allow(&self, request: &HeaderMap, response: &mut Response<Bytes>) {
+        if let Verdict::Allowed(origin) = self.origins.judge(request) {
+            headers::allow_origin(response, origin);
+        }
+    }
+
     async fn post<S, B, E>(&self, head: Head, body: S, arrived: Instant) -> Response<Bytes>
     where
         S: Stream<Item = Result<B, E>>,
@@ -178,7 +186,14 @@ impl Endpoint {
         arrived: Instant,
     ) -> (Caller, Arc<Peer>) {
         let browser = self.cookies.browser(&head.headers);
-        (Caller { browser, transport, arrived }, head.peer)
+        let who = self.who(&head.peer);
+        (Caller { browser, transport, arrived, who, bytes: 0 }, head.peer)
+    }
+
+    /// Whom a request of this connection counts for.
+    #[must_use]
+    pub fn who(&self, peer: &Peer) -> Who {
+        self.exchange.broker().limits().at(peer.address.ip(), false)
     }
 
     fn answer(

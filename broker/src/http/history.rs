@@ -17,6 +17,7 @@ use super::body::{FREE_BYTES, Share};
 use super::gzip::Coding;
 use crate::core::history::{History, Since};
 use crate::core::past::Page;
+use crate::limits::What;
 
 const METHODS: &str = "GET, HEAD, OPTIONS";
 const LIMIT: usize = 100;

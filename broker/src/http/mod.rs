@@ -13,6 +13,7 @@ pub mod event_source;
 pub mod gzip;
 pub mod headers;
 pub mod history;
+pub mod limited;
 pub mod limits;
 pub mod listener;
 pub mod ndjson;

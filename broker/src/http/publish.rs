@@ -17,6 +17,7 @@ use super::headers;
 use super::ndjson::Lines;
 use crate::core::held::Wakes;
 use crate::core::publishing::{Publication, Publishing};
+use crate::limits::{What, Who};
 
 const METHODS: &str = "POST, OPTIONS";
 
@@ -145,12 +146,20 @@ where
         Err(refusal) if at_once => return Err(refusal),
         asked => asked,
     };
+    let who = api.who(head);
+    // Where the head says how long the body is, nobody need read it to know that it is too much.
+    let told = body::told_length(&head.headers, &api.endpoint.body);
+    api.take(What::Bytes, who, told.unwrap_or(0))?;
     let body = body::read(&head.headers, body, &api.endpoint.body).await?;
+    if told.is_none() {
+        api.take(What::Bytes, who, body.len())?;
+    }
     match asked? {
         Asked { channel: Some(channel), durable, key, .. } => {
+            api.take(What::Messages, who, 1)?;
             one(api, &channel, key, durable, &body).await
         }
-        Asked { durable, .. } => many(api, durable, &body).await,
+        Asked { durable, .. } => many(api, who, durable, &body).await,
     }
 }
 
@@ -169,9 +178,10 @@ async fn one(
 }
 
 /// All or nothing: one bad message refuses all of them, and says which.
-async fn many(api: &Api, durable: bool, body: &[u8]) -> Result<String, Refusal> {
+async fn many(api: &Api, who: Who, durable: bool, body: &[u8]) -> Result<String, Refusal> {
     let messages = publish_array(body, &api.limits)
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
+    api.take(What::Messages, who, messages.len())?;
     let mut publications = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
         let message = message.as_ref();
