@@ -22,7 +22,7 @@ use weft_broker::core::publishing::Publication;
 use weft_broker::core::rules::{Durability, Rule, Rules};
 use weft_broker::core::session::SessionHandle;
 use weft_broker::core::stats::Stats;
-use weft_broker::limits::Who;
+use weft_broker::limits::Payer;
 use weft_protocol::{ChannelLimits, ChannelName};
 
 use self::common::{Chance, VirtualClock};
@@ -85,7 +85,7 @@ impl World {
             Broker::new(options, stats, Arc::clone(&clock) as Arc<dyn Clock>, Origin::default());
         let id = SessionId::random().expect("entropy");
         broker.handshake(id, Wishes::default()).expect("room");
-        let session = broker.find(Some(id.as_str()), None).expect("it lives");
+        let session = broker.find(Some(id.as_str()), None, None).expect("it lives");
         let patterns = CHANNELS.map(Cow::Borrowed);
         broker.subscribe(&session, &patterns, None, &mut Wakes::default()).expect("room");
         Self {
@@ -199,7 +199,7 @@ impl World {
             advice: None,
             ack: None,
             carrier,
-            who: Who::default(),
+            payer: Payer::default(),
         };
         (self.broker.receive_connect(&self.session, &connect).expect("it lives"), id)
     }

@@ -14,7 +14,7 @@ use weft_broker::core::publishing::Publication;
 use weft_broker::core::rules::{Rule, Rules};
 use weft_broker::core::session::SessionHandle;
 use weft_broker::core::stats::Stats;
-use weft_broker::limits::Who;
+use weft_broker::limits::Payer;
 use weft_persistence::Retention;
 use weft_protocol::{ChannelLimits, ChannelName};
 
@@ -33,7 +33,7 @@ fn broker() -> Arc<Broker> {
 fn session(broker: &Broker, patterns: &[&'static str]) -> Arc<SessionHandle> {
     let id = SessionId::random().expect("entropy");
     broker.handshake(id, Wishes::default()).expect("room");
-    let session = broker.find(Some(id.as_str()), None).expect("it lives");
+    let session = broker.find(Some(id.as_str()), None, None).expect("it lives");
     let patterns: Vec<Cow<'_, str>> = patterns.iter().map(|&text| text.into()).collect();
     broker.subscribe(&session, &patterns, None, &mut Wakes::default()).expect("room");
     session
@@ -51,7 +51,7 @@ fn connect(id: &str) -> ConnectRequest<'_> {
         advice: None,
         ack: None,
         carrier: Carrier::Poll,
-        who: Who::default(),
+        payer: Payer::default(),
     }
 }
 

@@ -14,7 +14,7 @@ use weft_broker::core::proof::{Carrier, ConnectRequest};
 use weft_broker::core::publishing::Publication;
 use weft_broker::core::session::SessionHandle;
 use weft_broker::core::stats::Stats;
-use weft_broker::limits::Who;
+use weft_broker::limits::Payer;
 use weft_protocol::{ChannelLimits, ChannelName};
 
 fn connect(broker: &Broker, session: &Arc<SessionHandle>, id: &str) -> Connected {
@@ -25,7 +25,7 @@ fn connect(broker: &Broker, session: &Arc<SessionHandle>, id: &str) -> Connected
         advice: None,
         ack: None,
         carrier: Carrier::Poll,
-        who: Who::default(),
+        payer: Payer::default(),
     };
     let received = broker.receive_connect(session, &request).expect("it lives");
     broker.answer_connect(session, received, Some(id), false)
@@ -37,7 +37,7 @@ fn subscribed(options: Options) -> (Arc<Broker>, Arc<SessionHandle>) {
     let broker = Broker::new(options, stats, Arc::new(SystemClock), Origin::default());
     let id = SessionId::random().expect("entropy");
     broker.handshake(id, Wishes::default()).expect("room");
-    let session = broker.find(Some(id.as_str()), None).expect("it lives");
+    let session = broker.find(Some(id.as_str()), None, None).expect("it lives");
     let patterns = [Cow::Borrowed("/a")];
     broker.subscribe(&session, &patterns, None, &mut Wakes::default()).expect("room");
     connect(&broker, &session, "1");

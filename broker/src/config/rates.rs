@@ -11,7 +11,7 @@ use super::ByteSize;
 
 /// So many of something in a second, a minute or an hour, and perhaps how many at once: `"50/s"`,
 /// `"100/m burst 500"`, or `"off"`. Without a burst it is what one of that time has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate<N>(Option<Limit<N>>);
 
 /// A rate that is set.
@@ -78,6 +78,12 @@ impl<N> Rate<N> {
     pub const OFF: Self = Self(None);
 }
 
+impl<N> Default for Rate<N> {
+    fn default() -> Self {
+        Self::OFF
+    }
+}
+
 impl<N: Copy> Rate<N> {
     /// The limit, if there is one.
     #[must_use]
@@ -105,7 +111,9 @@ impl<N: Amount> FromStr for Rate<N> {
     fn from_str(text: &str) -> Result<Self, String> {
         let help = || {
             let example = N::EXAMPLE;
-            format!("{text:?} is not a rate: write how much in a s, m or h, such as {example}, or \"off\"")
+            format!(
+                "{text:?} is not a rate: write how much in a s, m or h, such as {example}, or \"off\""
+            )
         };
         let trimmed = text.trim();
         if matches!(trimmed, "off" | "0") {
@@ -249,9 +257,20 @@ mod tests {
 
     #[test]
     fn r35_what_is_no_rate_is_refused_with_an_example() {
-        for text in
-            ["", "50", "/s", "50/", "50/d", "50/sec", "-1/s", "1.5/s", "5/s burst", "5/s burst x", "x/s", "1MiB/s"]
-        {
+        for text in [
+            "",
+            "50",
+            "/s",
+            "50/",
+            "50/d",
+            "50/sec",
+            "-1/s",
+            "1.5/s",
+            "5/s burst",
+            "5/s burst x",
+            "x/s",
+            "1MiB/s",
+        ] {
             assert!(shown::<u64>(text).contains("such as \"50/s\""), "{text}");
         }
         assert!(shown::<u64>("5/s burst 0").contains("at least 1"));

@@ -1,16 +1,18 @@
 //! What is bounded at once, from a session's side: its place among the sessions of its address and its
 //! principal, and whether its connects may wait (checklist R33).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use weft_protocol::{Advice, Reconnect};
 
 use super::broker::Broker;
 use super::id::SessionId;
+use super::principal::{Kind, Principal};
 use super::proof::ConnectRequest;
 use super::session::{AdviceDebt, SessionHandle};
 use crate::limits::tally::Place;
-use crate::limits::{Limited, Limits};
+use crate::limits::{Limited, Limits, Payer};
 
 /// A session's part in what is bounded at once.
 #[derive(Debug, Default)]
@@ -33,8 +35,20 @@ impl Broker {
         &self.limits
     }
 
+    /// Whom something counts for: an address, and whoever they showed to be. All who did not say who
+    /// they are are nobody in particular.
+    #[must_use]
+    pub fn payer(&self, at: Payer, who: Option<&Principal>) -> Payer {
+        match who {
+            Some(Principal { kind, subject, .. }) if *kind != Kind::Anonymous => {
+                self.limits.with_principal(at, *kind as u8, subject)
+            }
+            _ => at,
+        }
+    }
+
     /// A session keeps its place among those of its address and principal until it ends.
-    pub fn settle(&self, id: &SessionId, place: Option<Place>) {
+    pub fn give_place(&self, id: &SessionId, place: Option<Place>) {
         let Some(place) = place else { return };
         let Some(session) = self.registry.get(id) else { return };
         let mut state = session.state.lock();
@@ -66,7 +80,7 @@ impl Broker {
         if wait.is_zero() && !polls {
             return (wait, None);
         }
-        let place = self.limits.hold(connect.who).ok();
+        let place = self.limits.hold(connect.payer).ok();
         let found = place.is_some();
         if polls || !found {
             let mut state = session.state.lock();
@@ -81,17 +95,26 @@ impl Broker {
         POLL + Duration::from_millis(session.id.spread() % 1_000)
     }
 
-    /// Advice to come again once there may be room, to a session whose client it is to keep alive.
+    /// Advice to come again once there may be room. Clients keep the last advice that they saw, so a
+    /// session is owed the normal one from then on (decisions 3.7).
     #[must_use]
-    pub fn advice_limited(&self, reconnect: Reconnect, limited: Limited, spread: u64) -> Advice {
+    pub fn advice_limited(
+        &self,
+        reconnect: Reconnect,
+        limited: Limited,
+        session: Option<&Arc<SessionHandle>>,
+    ) -> Advice {
+        if let Some(session) = session {
+            session.state.lock().advice = AdviceDebt::Owed;
+        }
         let most = match reconnect {
-            // It has none.
-            Reconnect::Handshake | Reconnect::None => HANDSHAKE_MOST,
+            // Whoever stays away for longer finds its session gone.
             Reconnect::Retry => self.options.max_interval,
+            Reconnect::Handshake | Reconnect::None => HANDSHAKE_MOST,
         };
         let normal = self.advice(reconnect);
-        let interval_ms = limited.interval_ms(most, spread).max(normal.interval_ms);
-        Advice { interval_ms, ..normal }
+        let interval_ms = limited.interval_ms(most, self.limits.spread());
+        Advice { interval_ms: interval_ms.max(normal.interval_ms), ..normal }
     }
 }
 

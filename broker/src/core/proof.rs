@@ -6,7 +6,7 @@ use std::time::Instant;
 use weft_protocol::ClientAdvice;
 
 use super::receipts::{Reach, Receipts};
-use crate::limits::Who;
+use crate::limits::Payer;
 
 /// One connect, as far as sessions are concerned.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ pub struct ConnectRequest<'a> {
     /// How it came.
     pub carrier: Carrier,
     /// Whom it counts for.
-    pub who: Who,
+    pub payer: Payer,
 }
 
 /// By what a connect came.
@@ -135,7 +135,7 @@ mod tests {
             advice,
             ack: None,
             carrier: Carrier::Poll,
-            who: Who::default(),
+            payer: Payer::default(),
         }
     }
 

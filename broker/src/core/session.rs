@@ -13,6 +13,7 @@ use super::behind::{Behind, CHANNELS_MAX};
 use super::crowd::Crowd;
 use super::frame::Frame;
 use super::gaps::everywhere;
+use super::granting::Grant;
 use super::held::{Hold, Release};
 use super::id::{BrowserId, SessionId};
 use super::options::{Bounds, QueueLimits, ResponseLimits};
@@ -35,8 +36,8 @@ pub struct SessionHandle {
 }
 
 impl SessionHandle {
-    pub(crate) fn new(id: SessionId, key: u64, now: Instant, armed: Instant) -> Self {
-        let state = Mutex::new(Session::new(now, armed));
+    pub(crate) fn new(id: SessionId, key: u64, now: Instant, armed: Instant, grant: Grant) -> Self {
+        let state = Mutex::new(Session { grant, ..Session::new(now, armed) });
         let buckets = SessionBuckets::default();
         Self { id, key, buckets, state, subscriptions: Mutex::default() }
     }
@@ -108,6 +109,8 @@ pub enum End {
     Expired,
     /// Its queue passed its bounds, where that ends a session (P5).
     Overrun,
+    /// Whom it spoke for may not do that any more.
+    Revoked,
 }
 
 /// The state itself.
@@ -115,6 +118,8 @@ pub enum End {
 pub struct Session {
     pub(crate) queue: Queue,
     pub(crate) binding: Binding,
+    /// Whom it speaks for.
+    pub(crate) grant: Grant,
     pub(crate) hold: Option<Arc<Hold>>,
     /// What its events go out by unasked, if anything.
     pub(crate) outlet: Option<Box<Tap>>,
@@ -166,6 +171,7 @@ impl Session {
         Self {
             queue: Queue::default(),
             binding: Binding::Undecided,
+            grant: Grant::default(),
             hold: None,
             outlet: None,
             ended: None,
@@ -479,10 +485,11 @@ impl Session {
         Some((hold, if fight { Release::Fought } else { Release::Superseded }))
     }
 
-    /// When it expires if nothing comes; `None` while a connect is held or an outlet is there.
+    /// When it expires if nothing comes, or what it may do is to be looked at again; `None` while a
+    /// connect is held or an outlet is there, and that has no end.
     pub(crate) fn expires_at(&self, idle_max: Duration) -> Option<Instant> {
         let present = self.hold.is_some() || self.outlet.is_some();
-        (!present).then(|| self.contact + idle_max)
+        self.grant.bound((!present).then(|| self.contact + idle_max), idle_max)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::core::outlet::Outlet;
 use crate::core::proof::{Carrier, ConnectRequest};
 use crate::core::queue::Batch;
 use crate::core::session::SessionHandle;
-use crate::limits::Who;
+use crate::limits::{Limited, Payer};
 
 /// A connect that waits by itself, and what its reply needs. Nothing is done with it
 /// before it is first polled: by then the edge has had a look at its socket.
@@ -42,7 +42,9 @@ pub(super) struct PendingConnect<Id> {
     pub(super) advice: Option<ClientAdvice>,
     pub(super) ack: Option<u64>,
     pub(super) carrier: Carrier,
-    pub(super) who: Who,
+    pub(super) payer: Payer,
+    /// The limit that stopped it, if one did.
+    pub(super) limited: Option<Limited>,
     pub(super) timesync: Option<(TimesyncRequest, i64)>,
 }
 
@@ -56,7 +58,7 @@ impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
             advice: self.advice,
             ack: self.ack,
             carrier: self.carrier,
-            who: self.who,
+            payer: self.payer,
         }
     }
 
@@ -98,7 +100,8 @@ impl HeldConnect {
                 advice: pending.advice,
                 ack: pending.ack,
                 carrier: pending.carrier,
-                who: pending.who,
+                payer: pending.payer,
+                limited: None,
                 timesync: pending.timesync,
             },
             held: None,

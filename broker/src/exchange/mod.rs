@@ -5,29 +5,46 @@
 //! requests, the connect reply last (decisions 3.2). A connect that stands alone may be held.
 
 mod connect;
+mod identity;
+mod meter;
 mod turn;
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use weft_protocol::{
     Ack, Array, Body, BodyError, ConnectionType, DecodeLimits, Error, Message, Reconnect, Reply,
-    ReplyExt, Request, announces_ack, announces_replay,
+    ReplyExt, announces_ack, announces_replay,
 };
 
 pub use self::connect::HeldConnect;
 use self::connect::{answer_timesync, asked_timesync, frames_len, push_frames};
+use self::meter::Meter;
 use self::turn::Turn;
 use crate::core::broker::{Broker, Wishes};
 pub use crate::core::frame::Booked;
-use crate::core::id::{BrowserId, SessionId, SessionIds};
+pub use crate::core::id::BrowserId;
+use crate::core::id::{SessionId, SessionIds};
 pub use crate::core::options::ResponseLimits as FrameLimits;
 use crate::core::queue::Batch;
 use crate::core::session::SessionHandle;
+use crate::guard::{Guard, Who};
+use crate::limits::Payer;
 
 /// Who sent a request, as far as sessions care.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Caller {
+    /// Where from: the client's address, as far as named proxies tell it.
+    pub address: IpAddr,
+    /// Whether by HTTP/2, where no request holds up another.
+    pub http2: bool,
+    /// Whom it counts for, as far as its address says.
+    pub payer: Payer,
+    /// How many bytes it brought.
+    pub bytes: usize,
+    /// Whose credentials its head brought.
+    pub who: Who,
     /// The browser that its cookie proves.
     pub browser: Option<BrowserId>,
     /// How the request came in.
@@ -36,10 +53,21 @@ pub struct Caller {
     pub arrived: Instant,
 }
 
+impl Caller {
+    /// Somebody from an address, of whom nothing else is known.
+    #[must_use]
+    pub fn from(address: IpAddr, transport: ConnectionType, arrived: Instant) -> Self {
+        let (payer, bytes) = (Payer::default(), 0);
+        let who = Who::Unsaid;
+        Self { address, http2: false, payer, bytes, who, browser: None, transport, arrived }
+    }
+}
+
 /// Works off requests.
 #[derive(Debug)]
 pub struct Exchange {
     broker: Arc<Broker>,
+    guard: Arc<Guard>,
     ids: Arc<dyn SessionIds>,
     limits: DecodeLimits,
     offered: Vec<ConnectionType>,
@@ -71,6 +99,8 @@ pub struct SocketTurn {
     /// It speaks for a session of a browser, whose cookie the socket did not bring: faye opens its
     /// socket before it has one. By a new one it will.
     pub lacks_cookie: bool,
+    /// Its messages were refused at a limit, of which there may be room again after this time.
+    pub limited: Option<Duration>,
 }
 
 /// An answer: a JSON array of messages.
@@ -107,11 +137,12 @@ impl Exchange {
     #[must_use]
     pub fn new(
         broker: Arc<Broker>,
+        guard: Arc<Guard>,
         ids: Arc<dyn SessionIds>,
         limits: DecodeLimits,
         offered: Vec<ConnectionType>,
     ) -> Self {
-        Self { broker, ids, limits, offered }
+        Self { broker, guard, ids, limits, offered }
     }
 
     /// The time by the broker's clock.
@@ -129,9 +160,11 @@ impl Exchange {
         let messages = body.messages(&self.limits)?;
         // A handshake stands alone, be it refused: whatever came with it is ignored (E4).
         if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
-            return Ok(Exchanged::Answer(self.handshake(message)));
+            let mut meter = Meter::new(&self.broker, &caller, None, None);
+            return Ok(Exchanged::Answer(self.handshake(&caller, message, &mut meter).await));
         }
-        let mut turn = Turn::new(&self.broker, caller, &messages);
+        let who = self.speaker(&caller, &messages).await;
+        let mut turn = Turn::new(&self.broker, &self.guard, caller, who, &messages);
         for message in &messages {
             turn.take(message);
         }
@@ -151,12 +184,14 @@ impl Exchange {
     ) -> Result<SocketTurn, BodyError> {
         let messages = body.messages(&self.limits)?;
         if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
-            let answer = self.handshake(message);
+            let mut meter = Meter::new(&self.broker, &caller, None, None);
+            let answer = self.handshake(&caller, message, &mut meter).await;
             let handshaken = answer.handshaken;
-            let replies = Some(answer);
-            return Ok(SocketTurn { replies, handshaken, ..SocketTurn::default() });
+            let (replies, limited) = (Some(answer), meter.and_then(|meter| meter.wait()));
+            return Ok(SocketTurn { replies, handshaken, limited, ..SocketTurn::default() });
         }
-        let mut turn = Turn::new(&self.broker, caller, &messages);
+        let who = self.speaker(&caller, &messages).await;
+        let mut turn = Turn::new(&self.broker, &self.guard, caller, who, &messages);
         turn.bind(bound);
         if bound.is_none() && turn.lacks_cookie() {
             return Ok(SocketTurn { lacks_cookie: true, ..SocketTurn::default() });
@@ -168,25 +203,28 @@ impl Exchange {
         Ok(turn.finish_on_socket())
     }
 
+    /// Who may do what.
+    #[must_use]
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
     /// The broker that requests are worked off on.
     #[must_use]
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
     }
 
-    fn handshake(&self, message: &Message<'_>) -> Answer {
+    async fn handshake(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        meter: &mut Option<Meter<'_>>,
+    ) -> Answer {
         let asked = asked_timesync(message, &self.broker);
-        let wishes = Wishes {
-            replay: message.ext.is_some_and(announces_replay),
-            ack: message.ext.is_some_and(announces_ack),
-        };
-        let opened = match &message.request {
-            Ok(Request::Handshake { offered }) if offered.shares_with(&self.offered) => {
-                self.open_session(wishes)
-            }
-            Ok(_) => Err((Error::ConnectionTypes, self.broker.advice(Reconnect::None))),
-            Err(error) => Err((error.clone(), self.broker.advice(Reconnect::None))),
-        };
+        let replay = message.ext.is_some_and(announces_replay);
+        let ack = message.ext.is_some_and(announces_ack);
+        let opened = self.begin(caller, message, meter, (replay, ack)).await;
         let (id, outcome, advice) = match opened {
             Ok((id, advice)) => (Some(id), Ok(()), advice),
             Err((error, advice)) => (None, Err(error), advice),
@@ -201,8 +239,8 @@ impl Exchange {
             advice: Some(advice),
             ext: ReplyExt {
                 timesync: answer_timesync(asked.as_ref(), &self.broker),
-                replay: wishes.replay && id.is_some(),
-                ack: id.filter(|_| wishes.ack).map(|_| Ack::AtHand),
+                replay: replay && id.is_some(),
+                ack: id.filter(|_| ack).map(|_| Ack::AtHand),
                 ..ReplyExt::default()
             },
             handshake: Some(&self.offered),

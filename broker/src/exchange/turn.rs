@@ -11,19 +11,31 @@ use weft_protocol::{
 use super::connect::{
     HeldConnect, PendingConnect, asked_timesync, carried, frames_len, push_frames,
 };
+use super::meter::{self, Meter};
 use super::{Answer, Caller, Exchanged, SocketTurn};
 use crate::core::broker::{Broker, Stranger};
-use crate::core::connect::{Connected, Received};
+use crate::core::connect::{Connected, Received, TOKEN_EXPIRED};
 use crate::core::held::Wakes;
 use crate::core::id::SessionId;
+use crate::core::policy::Action;
+use crate::core::principal::Principal;
 use crate::core::proof::Carrier;
 use crate::core::publishing::{Publication, Published, Publishing};
 use crate::core::session::SessionHandle;
+use crate::guard::{Guard, Who};
+use crate::limits::{Limited, Payer};
 
 /// A session's part in one request: who speaks, what it set off, what it is answered.
 pub(super) struct Turn<'x, 'm> {
     broker: &'x Arc<Broker>,
+    guard: &'x Guard,
     caller: Caller,
+    /// Whom the session speaks for.
+    who: Option<Arc<Principal>>,
+    /// Why nothing is done for whoever speaks.
+    barred: Option<Error>,
+    /// What its messages are counted by, where there are limits.
+    meter: Option<Meter<'x>>,
     /// Whether it is the request's only message.
     alone: bool,
     client_id: Option<&'m str>,
@@ -44,16 +56,36 @@ impl<'x, 'm> Turn<'x, 'm> {
     /// The session is chosen by the first clientId among the messages.
     pub(super) fn new(
         broker: &'x Arc<Broker>,
+        guard: &'x Guard,
         caller: Caller,
+        said: Who,
         messages: &'m [Message<'m>],
     ) -> Self {
         let client_id = messages.iter().find_map(|message| message.client_id.as_deref());
+        let known = if let Who::Known(known) = &said { Some(known) } else { None };
+        let speaker = broker.find(client_id, caller.browser, known.map(|known| &**known));
+        if let (Ok(session), Some(known)) = (&speaker, known) {
+            let may = |pattern: &str| guard.may(Some(known), Action::Subscribe, pattern);
+            broker.renew(session, known, may);
+        }
+        let who = speaker.as_ref().ok().and_then(|session| broker.principal(session));
+        let barred = match (&said, &speaker) {
+            (Who::Refused(why), _) => Some(Error::Unauthorized(why)),
+            (_, Ok(session)) if broker.is_lapsed(session) => Some(TOKEN_EXPIRED),
+            _ => None,
+        };
+        let own = speaker.as_ref().ok().map(|session| &**session);
+        let meter = Meter::new(broker, &caller, who.as_deref(), own);
         Self {
             broker,
+            guard,
             caller,
+            who,
+            barred,
+            meter,
             alone: messages.len() == 1,
             client_id,
-            speaker: broker.find(client_id, caller.browser),
+            speaker,
             wakes: Wakes::default(),
             replies: Vec::with_capacity(messages.len()),
             pending: Vec::new(),
@@ -80,6 +112,9 @@ impl<'x, 'm> Turn<'x, 'm> {
 
     /// Works off a message.
     pub(super) fn take(&mut self, message: &'m Message<'m>) {
+        if let Err(limited) = self.allow(message) {
+            return self.stop(message, limited);
+        }
         let request = match &message.request {
             Ok(request) => request,
             Err(error) if message.is_to("/meta/connect") => {
@@ -96,6 +131,9 @@ impl<'x, 'm> Turn<'x, 'm> {
             Ok(session) => session,
             Err(stranger) => return self.refuse(message, stranger),
         };
+        if let Some(error) = self.barred.clone().filter(|_| *request != Request::Disconnect) {
+            return self.bar(message, error);
+        }
         let broker = self.broker;
         let outcome = match request {
             Request::Connect { advice, by } => {
@@ -104,7 +142,10 @@ impl<'x, 'm> Turn<'x, 'm> {
             Request::Subscribe { patterns } => {
                 let replay = message.ext.and_then(Replay::read);
                 self.replays |= replay.is_some();
-                let gaps = broker.subscribe(&session, patterns, replay.as_ref(), &mut self.wakes);
+                let may = self.guard.may_subscribe(self.who.as_deref(), patterns, replay.as_ref());
+                let gaps = may.and_then(|()| {
+                    broker.subscribe(&session, patterns, replay.as_ref(), &mut self.wakes)
+                });
                 let ext = |gaps| ReplyExt { gaps, ..ReplyExt::default() };
                 return self.reply_with(message, gaps.map(ext));
             }
@@ -157,6 +198,8 @@ impl<'x, 'm> Turn<'x, 'm> {
             advice,
             ack: message.ext.and_then(acknowledged),
             carrier: if beside { Carrier::Outlet } else { Carrier::Poll },
+            payer: self.meter.as_ref().map_or_else(Payer::default, Meter::payer),
+            limited: None,
             timesync: asked_timesync(message, broker),
         };
         if !self.alone && self.caller.transport != ConnectionType::WebSocket {
@@ -176,15 +219,19 @@ impl<'x, 'm> Turn<'x, 'm> {
         let Ok(channel) = ChannelName::parse(channel, &any) else {
             return self.refuse_publication(message, Error::ChannelInvalid);
         };
+        if let Err(error) = self.guard.may_publish(self.who.as_deref(), channel.as_str()) {
+            return self.refuse_publication(message, error);
+        }
         let Ok(key) = message.ext.map_or(Ok(None), publish_key) else {
             return self.refuse_publication(message, Error::KeyInvalid);
         };
-        let ext = message.ext.and_then(|ext| publisher_ext(ext, None));
+        let ext = message.ext.and_then(|ext| publisher_ext(ext, self.guard.token_field()));
         let publication = Publication {
             channel,
             data,
             ext: ext.as_deref(),
             from: Some(session),
+            by: self.who.as_deref(),
             key: key.as_deref(),
             durable: false,
         };
@@ -266,6 +313,38 @@ impl<'x, 'm> Turn<'x, 'm> {
         }
     }
 
+    /// Answers 401: whoever speaks must show good credentials first.
+    fn bar(&mut self, message: &'m Message<'m>, error: Error) {
+        if message.is_to("/meta/connect") {
+            return self.refuse_connect(message, error);
+        }
+        if is_to_subscribers(message) {
+            self.count_refused(&error);
+        }
+        self.reply(message, Err(error));
+    }
+
+    fn allow(&mut self, message: &Message<'_>) -> Result<(), Limited> {
+        let Some(meter) = &mut self.meter else { return Ok(()) };
+        meter.allow(message, self.speaker.as_ref().ok().map(|session| &**session))
+    }
+
+    /// Answers 429, and when to come again.
+    fn stop(&mut self, message: &'m Message<'m>, limited: Limited) {
+        self.bar(message, meter::error(limited));
+        if message.is_to("/meta/connect") {
+            if let Some(pending) = self.connects.last_mut() {
+                pending.limited = Some(limited);
+            }
+            return;
+        }
+        let session = self.speaker.as_ref().ok();
+        let advice = self.broker.advice_limited(Reconnect::Retry, limited, session);
+        if let Some(reply) = self.replies.last_mut() {
+            reply.advice = Some(advice);
+        }
+    }
+
     fn refuse_connect(&mut self, message: &'m Message<'m>, error: Error) {
         self.connects.push(PendingConnect {
             arrived: self.caller.arrived,
@@ -276,6 +355,8 @@ impl<'x, 'm> Turn<'x, 'm> {
             advice: None,
             ack: None,
             carrier: Carrier::Poll,
+            payer: Payer::default(),
+            limited: None,
             timesync: asked_timesync(message, self.broker),
         });
     }
@@ -349,7 +430,15 @@ impl<'x, 'm> Turn<'x, 'm> {
         }
         let replies = answered.then(|| Answer::new(broker, array, None));
         let replays = self.replays;
-        SocketTurn { replies, replays, connects, speaker: session, ..SocketTurn::default() }
+        let limited = self.meter.and_then(|meter| meter.wait());
+        SocketTurn {
+            replies,
+            replays,
+            connects,
+            speaker: session,
+            limited,
+            ..SocketTurn::default()
+        }
     }
 
     fn rides_on_any_reply(&self) -> bool {
@@ -370,7 +459,15 @@ impl<'x, 'm> Turn<'x, 'm> {
             }
             // The request itself disconnected.
             (Ok(_), Err(_)) => broker.farewell(),
-            (Err(error), _) => broker.refuse_connect(error.clone(), self.shunned),
+            (Err(error), session) => {
+                let mut refused = broker.refuse_connect(error.clone(), self.shunned);
+                if let Some(limited) = pending.limited {
+                    let session = session.as_ref().ok();
+                    let advice = broker.advice_limited(Reconnect::Retry, limited, session);
+                    refused.advice = Some(advice);
+                }
+                refused
+            }
         }
     }
 }

@@ -5,16 +5,19 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use weft_protocol::{ChannelName, DecodeLimits, Error, publish_channel, publish_status};
 
 use super::bayeux::Endpoint;
 use super::body::BodyFailure;
+use super::credentials;
 use super::headers;
 use crate::core::broker::Broker;
+use crate::core::principal::Principal;
 use crate::core::publishing::Published;
+use crate::guard::Guard;
 
 /// The API beside Bayeux.
 #[derive(Debug)]
@@ -76,6 +79,7 @@ impl Refusal {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
         let mut response = headers::response(status, headers::JSON, body);
         let more = match self.status {
+            401 => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             405 => Some((ALLOW, HeaderValue::from_static(methods))),
             408 => Some((CONNECTION, HeaderValue::from_static("close"))),
             429 | 503 => Some((RETRY_AFTER, self.retry_after.unwrap_or(1).into())),
@@ -136,6 +140,23 @@ impl Api {
     /// Lets a page of an allowed origin read the answer.
     pub fn allow(&self, request: &HeaderMap, response: &mut Response<Bytes>) {
         self.endpoint.allow(request, response);
+    }
+
+    /// Who asks, where that is asked.
+    ///
+    /// # Errors
+    /// 401 without good credentials.
+    pub async fn admit(&self, headers: &HeaderMap) -> Result<Option<Arc<Principal>>, Refusal> {
+        let guard = self.guard();
+        let shown = credentials::shown(guard, headers).await;
+        let now_s = self.broker.clock().wall_us().div_euclid(1_000_000);
+        Ok(guard.admit(&shown, now_s)?)
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        self.endpoint.exchange.guard()
     }
 
     /// A name that may be published to and read.

@@ -86,7 +86,9 @@ impl Peer {
         Arc::new(Self {
             address,
             stream,
-            phase: AtomicU8::new(IDLE),
+            // The first head is late like any other, and it is owed from the beginning: a connection
+            // that says nothing at all is half open, or an attack (R37).
+            phase: AtomicU8::new(HEAD),
             unread: AtomicBool::new(false),
             streaming: AtomicBool::new(false),
             writing: AtomicU8::new(UNWRITTEN),

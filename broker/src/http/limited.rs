@@ -1,5 +1,8 @@
 //! Limits over plain HTTP: a real 429, and when to come again (decisions 3.6, 3.19).
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Response, StatusCode};
@@ -8,7 +11,8 @@ use weft_protocol::Error;
 use super::api::{Api, Refusal};
 use super::bayeux::Head;
 use super::headers;
-use crate::limits::{Limited, What, Who};
+use crate::core::principal::Principal;
+use crate::limits::{Limited, Payer, What};
 
 impl From<Limited> for Refusal {
     fn from(limited: Limited) -> Self {
@@ -35,20 +39,76 @@ pub fn refuse(limited: Limited) -> Response<Bytes> {
 impl Api {
     /// Whom a request counts for.
     #[must_use]
-    pub fn who(&self, head: &Head) -> Who {
-        self.endpoint.who(&head.peer)
+    pub fn payer(&self, head: &Head, who: Option<&Principal>) -> Payer {
+        self.broker.payer(self.endpoint.payer(&head.peer), who)
     }
 
-    /// Lets `n` of something through, or says when to come again.
+    /// Lets `n` of something through.
     ///
     /// # Errors
-    /// 429 past a limit; 413 if so many at once never pass.
-    pub fn take(&self, what: What, who: Who, n: usize) -> Result<(), Refusal> {
+    /// 429 past a limit, with when to come again; 413 if so many at once never pass.
+    pub fn take(&self, what: What, payer: Payer, n: usize) -> Result<(), Refusal> {
+        Ok(self.try_take(what, payer, n)?)
+    }
+
+    fn try_take(&self, what: What, payer: Payer, n: usize) -> Result<(), Limited> {
         let limits = self.broker.limits();
         if limits.is_off() {
             return Ok(());
         }
-        let now = self.broker.clock().now();
-        limits.take(what, who, None, n as u64, now).map_err(Refusal::from)
+        limits.take(what, payer, None, n as u64, self.broker.clock().now())
+    }
+}
+
+/// The limits of a body without an end: it is read no faster than they allow.
+#[derive(Debug)]
+pub struct Pace {
+    payer: Payer,
+    owed: usize,
+}
+
+/// Nothing is waited for longer without another look.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Pace {
+    /// For what one request brings.
+    #[must_use]
+    pub fn new(api: &Arc<Api>, head: &Head, who: Option<&Principal>) -> Self {
+        Self { payer: api.payer(head, who), owed: 0 }
+    }
+
+    /// So many bytes came.
+    pub fn owe(&mut self, bytes: usize) {
+        self.owed += bytes;
+    }
+
+    /// Counts the bytes that came.
+    ///
+    /// # Errors
+    /// How long to wait before more of them is worked off.
+    pub fn pay(&mut self, api: &Api) -> Result<(), Duration> {
+        let mut part = self.owed;
+        while self.owed > 0 {
+            match api.try_take(What::Bytes, self.payer, part) {
+                Ok(()) => {
+                    self.owed -= part;
+                    part = part.min(self.owed);
+                }
+                Err(Limited { after: Some(after), .. }) => return Err(after.min(LOOK)),
+                // What comes in one piece may be more than a whole burst.
+                Err(_) if part > 1 => part /= 2,
+                Err(_) => return Err(LOOK),
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a line.
+    ///
+    /// # Errors
+    /// How long to wait before it is worked off.
+    pub fn line(&self, api: &Api) -> Result<(), Duration> {
+        let taken = api.try_take(What::Messages, self.payer, 1);
+        taken.map_err(|limited| limited.after.unwrap_or(LOOK).min(LOOK))
     }
 }

@@ -14,10 +14,12 @@ use super::api::{Api, Refusal, answer, channel_of, published};
 use super::bayeux::Head;
 use super::body::{self, BodyFailure};
 use super::headers;
+use super::limited::Pace;
 use super::ndjson::Lines;
 use crate::core::held::Wakes;
+use crate::core::principal::Principal;
 use crate::core::publishing::{Publication, Publishing};
-use crate::limits::{What, Who};
+use crate::limits::{Payer, What};
 
 const METHODS: &str = "POST, OPTIONS";
 
@@ -46,11 +48,17 @@ where
         }
         return Answered::Whole(response);
     }
-    let outcome = match asked(&api, &head, &path) {
-        Ok(Asked { durable, lines: true, .. }) => match stream(&api, &head, durable, body).await {
-            Ok((response, lines)) => return Answered::Stream(response, lines),
-            Err(refusal) => Err(refusal),
-        },
+    let asked = match api.admit(&head.headers).await {
+        Ok(who) => asked(&api, &head, &path, who),
+        Err(refusal) => Err(refusal),
+    };
+    let outcome = match asked {
+        Ok(Asked { durable, lines: true, who, .. }) => {
+            match stream(&api, &head, (durable, who), body).await {
+                Ok((response, lines)) => return Answered::Stream(response, lines),
+                Err(refusal) => Err(refusal),
+            }
+        }
         asked => whole(&api, &head, asked, body).await,
     };
     let mut response = match outcome {
@@ -76,15 +84,22 @@ struct Asked<'h> {
     lines: bool,
     durable: bool,
     key: Option<&'h str>,
+    who: Option<Arc<Principal>>,
 }
 
-fn asked<'h>(api: &Api, head: &'h Head, path: &str) -> Result<Asked<'h>, Refusal> {
+fn asked<'h>(
+    api: &Api,
+    head: &'h Head,
+    path: &str,
+    who: Option<Arc<Principal>>,
+) -> Result<Asked<'h>, Refusal> {
     if !api.publish {
         return Err(Refusal::new(404, "publishing is not served here"));
     }
     let channel = if path.is_empty() { None } else { Some(channel_of(path)?) };
     if let Some(channel) = &channel {
         api.name(channel)?;
+        api.guard().may_publish(who.as_deref(), channel)?;
     }
     let durable = wants_durable(&head.query)?;
     let key = key(&head.headers)?;
@@ -93,7 +108,7 @@ fn asked<'h>(api: &Api, head: &'h Head, path: &str) -> Result<Asked<'h>, Refusal
         return Err(Refusal::new(400, text));
     }
     let lines = channel.is_none() && is_ndjson(&head.headers);
-    Ok(Asked { channel, lines, durable, key })
+    Ok(Asked { channel, lines, durable, key, who })
 }
 
 fn is_ndjson(headers: &HeaderMap) -> bool {
@@ -107,7 +122,7 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
 async fn stream<S, B, E>(
     api: &Arc<Api>,
     head: &Head,
-    durable: bool,
+    (durable, who): (bool, Option<Arc<Principal>>),
     mut body: S,
 ) -> Result<(Response<Bytes>, mpsc::Receiver<Bytes>), Refusal>
 where
@@ -126,7 +141,9 @@ where
     let mut response = headers::response(StatusCode::OK, kind, Bytes::new());
     api.allow(&head.headers, &mut response);
     let body = tokio_stream::iter(first).chain(body);
-    Ok((response, Lines::start(Arc::clone(api), Arc::clone(&head.peer), durable, body)))
+    let pace = Pace::new(api, head, who.as_deref());
+    let peer = Arc::clone(&head.peer);
+    Ok((response, Lines::start(Arc::clone(api), peer, (durable, who, pace), body)))
 }
 
 async fn whole<S, B, E>(
@@ -143,52 +160,60 @@ where
     // the answer comes once the body is there, so that it is seen, and the connection lives on.
     let at_once = head.headers.contains_key(EXPECT) || is_ndjson(&head.headers) || !api.publish;
     let asked = match asked {
-        Err(refusal) if at_once => return Err(refusal),
+        Err(refusal) if at_once || refusal.status == 401 => return Err(refusal),
         asked => asked,
     };
-    let who = api.who(head);
+    let payer = api.payer(head, asked.as_ref().ok().and_then(|asked| asked.who.as_deref()));
     // Where the head says how long the body is, nobody need read it to know that it is too much.
     let told = body::told_length(&head.headers, &api.endpoint.body);
-    api.take(What::Bytes, who, told.unwrap_or(0))?;
+    api.take(What::Bytes, payer, told.unwrap_or(0))?;
     let body = body::read(&head.headers, body, &api.endpoint.body).await?;
     if told.is_none() {
-        api.take(What::Bytes, who, body.len())?;
+        api.take(What::Bytes, payer, body.len())?;
     }
     match asked? {
-        Asked { channel: Some(channel), durable, key, .. } => {
-            api.take(What::Messages, who, 1)?;
-            one(api, &channel, key, durable, &body).await
+        Asked { channel: Some(channel), durable, key, who, .. } => {
+            api.take(What::Messages, payer, 1)?;
+            one(api, &channel, (key, durable, who.as_deref()), &body).await
         }
-        Asked { durable, .. } => many(api, who, durable, &body).await,
+        Asked { durable, who, .. } => many(api, payer, (durable, who.as_deref()), &body).await,
     }
 }
 
 async fn one(
     api: &Api,
     channel: &str,
-    key: Option<&str>,
-    durable: bool,
+    (key, durable, by): (Option<&str>, bool, Option<&Principal>),
     body: &[u8],
 ) -> Result<String, Refusal> {
     let data = publish_data(body, &api.limits)
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
-    let publication = Publication { key, durable, ..Publication::new(api.name(channel)?, &data) };
+    let publication =
+        Publication { key, durable, by, ..Publication::new(api.name(channel)?, &data) };
     let publishing = api.broker.publish(&publication, &mut Wakes::default())?;
     Ok(published(channel, &publishing.outcome().await?))
 }
 
 /// All or nothing: one bad message refuses all of them, and says which.
-async fn many(api: &Api, who: Who, durable: bool, body: &[u8]) -> Result<String, Refusal> {
-    let messages = publish_array(body, &api.limits)
+async fn many(
+    api: &Api,
+    payer: Payer,
+    (durable, by): (bool, Option<&Principal>),
+    body: &[u8],
+) -> Result<String, Refusal> {
+    let messages = publish_array(body, &api.limits, api.guard().token_field())
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
-    api.take(What::Messages, who, messages.len())?;
+    api.take(What::Messages, payer, messages.len())?;
     let mut publications = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
         let message = message.as_ref();
         let message = message.map_err(|error| Refusal::of_one(index, error.to_string()))?;
         let channel = api.name(&message.channel);
         let channel = channel.map_err(|error| Refusal::of_one(index, error.to_string()))?;
+        let may = api.guard().may_publish(by, channel.as_str());
+        may.map_err(|error| Refusal { index: Some(index), ..error.into() })?;
         publications.push(Publication {
+            by,
             ext: message.ext.as_deref(),
             key: message.key.as_deref(),
             durable,

@@ -70,13 +70,12 @@ pub enum Answered {
 
 /// Answers a request below `/events` or `/stream`; `path` is what stands behind that. May wait for
 /// the disk.
-#[must_use]
-pub fn handle(streams: &Streams, spelling: Spelling, head: &Head, path: &str) -> Answered {
+pub async fn handle(streams: &Streams, spelling: Spelling, head: &Head, path: &str) -> Answered {
     let api = &streams.api;
     if let Some(response) = api.refuse(&head.method, &head.headers, METHODS) {
         return Answered::Whole(response);
     }
-    match open(streams, spelling, head, path) {
+    match open(streams, spelling, head, path).await {
         Ok((streaming, place)) => {
             let kind = if spelling == Spelling::Events { EVENTS } else { LINES };
             let mut response = unbuffered(kind, Bytes::new());
@@ -124,7 +123,7 @@ pub fn later(why: &str, after: Duration) -> String {
     text
 }
 
-fn open(
+async fn open(
     streams: &Streams,
     spelling: Spelling,
     head: &Head,
@@ -133,13 +132,21 @@ fn open(
     if !streams.enabled {
         return Err(Refusal::new(404, "streams are not served here"));
     }
-    let Asked { patterns, from, padding } = asked(&streams.api, head, path)?;
-    let who = streams.api.who(head);
-    streams.api.take(What::Messages, who, 1)?;
-    streams.api.take(What::Subscriptions, who, patterns.len())?;
-    let place = streams.api.broker.limits().hold(who)?;
+    let api = &streams.api;
+    let Asked { patterns, from, padding } = asked(api, head, path)?;
+    let who = api.admit(&head.headers).await?;
+    let payer = api.payer(head, who.as_deref());
+    api.take(What::Messages, payer, 1)?;
+    api.take(What::Subscriptions, payer, patterns.len())?;
+    let place = api.broker.limits().hold(payer)?;
+    api.guard().may_subscribe(who.as_deref(), &patterns, None)?;
+    if from != Beginning::Now {
+        for pattern in &patterns {
+            api.guard().may_look_back(who.as_deref(), pattern)?;
+        }
+    }
     let id = streams.ids.next().ok_or(Error::Overloaded)?;
-    let reader = Reader::open(&streams.api.broker, id, &patterns, from)
+    let reader = Reader::open(&api.broker, id, (&patterns, from), who)
         .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
     let options =
         StreamOptions { padding: padding.unwrap_or(streams.options.padding), ..streams.options };

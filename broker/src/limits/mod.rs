@@ -17,13 +17,14 @@ pub mod tally;
 use std::hash::RandomState;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use self::key::Key;
 pub use self::limited::Limited;
 pub use self::options::{LimitOptions, Rates};
 use self::rate::{Bucket, Quota, Rate, Shortage, ticks};
-pub use self::scope::{Scope, What, Who};
+pub use self::scope::{Payer, Scope, What};
 use self::stats::LimitStats;
 use self::table::{Quotas, RATES, Table};
 use self::tally::{Bounds, Place, Tally};
@@ -51,6 +52,7 @@ pub struct Limits {
     loopback: bool,
     hasher: RandomState,
     began: Instant,
+    refused: AtomicU64,
     stats: LimitStats,
 }
 
@@ -58,9 +60,8 @@ impl Limits {
     /// Limits from now on.
     #[must_use]
     pub fn new(options: &LimitOptions, stats: LimitStats, now: Instant) -> Self {
-        let quotas = |of: fn(&Rates) -> Option<Rate>| {
-            options.rates.map(|rates| of(&rates).map(Quota::new))
-        };
+        let quotas =
+            |of: fn(&Rates) -> Option<Rate>| options.rates.map(|rates| of(&rates).map(Quota::new));
         let by_address = quotas(|rates| rates.address);
         let by_principal = quotas(|rates| rates.principal);
         let (by_session, in_all) = (quotas(|rates| rates.session), quotas(|rates| rates.all));
@@ -94,6 +95,7 @@ impl Limits {
             loopback: options.loopback,
             hasher: RandomState::new(),
             began: now,
+            refused: AtomicU64::new(0),
             stats,
         }
     }
@@ -108,17 +110,17 @@ impl Limits {
     /// where that is asked for; an address that a trusted proxy told always counts (decisions 3.19).
     /// This is the one place that decides it.
     #[must_use]
-    pub fn at(&self, address: IpAddr, told_by_proxy: bool) -> Who {
+    pub fn at(&self, address: IpAddr, told_by_proxy: bool) -> Payer {
         let counts = self.loopback || told_by_proxy || !address.to_canonical().is_loopback();
         let known = self.knows_addresses && counts;
-        Who { address: known.then(|| Key::address(address)), principal: None }
+        Payer { address: known.then(|| Key::address(address)), principal: None }
     }
 
     /// The same with a principal, by its kind and subject.
     #[must_use]
-    pub fn with_principal(&self, who: Who, kind: u8, subject: &str) -> Who {
+    pub fn with_principal(&self, payer: Payer, kind: u8, subject: &str) -> Payer {
         let principal = || Key::principal(&self.hasher, kind, subject);
-        Who { principal: self.knows_principals.then(principal), ..who }
+        Payer { principal: self.knows_principals.then(principal), ..payer }
     }
 
     /// Takes `n` of a thing that has rates.
@@ -129,13 +131,13 @@ impl Limits {
     pub fn take(
         &self,
         what: What,
-        who: Who,
+        payer: Payer,
         session: Option<&SessionBuckets>,
         n: u64,
         now: Instant,
     ) -> Result<(), Limited> {
         match self.any.get(what as usize) {
-            Some(true) => self.take_each(what, who, session, n, now),
+            Some(true) if n > 0 => self.take_each(what, payer, session, n, now),
             _ => Ok(()),
         }
     }
@@ -143,7 +145,7 @@ impl Limits {
     fn take_each(
         &self,
         what: What,
-        who: Who,
+        payer: Payer,
         session: Option<&SessionBuckets>,
         n: u64,
         now: Instant,
@@ -154,27 +156,54 @@ impl Limits {
         for (count, scope) in
             [Scope::Session, Scope::Principal, Scope::Address, Scope::All].into_iter().enumerate()
         {
-            if let Err(shortage) = self.take_one(scope, index, who, session, n, now) {
+            if let Err(shortage) = self.take_one(scope, index, payer, session, n, now) {
                 for &scope in taken.iter().take(count) {
-                    self.give_one_back(scope, index, who, session, n);
+                    self.give_one_back(scope, index, payer, session, n);
                 }
-                self.stats.limited(what, scope);
-                let after = match shortage {
-                    Shortage::For(after) => Some(after),
-                    Shortage::ForEver => None,
-                };
-                return Err(Limited { what, scope, after });
+                return Err(self.limited(what, scope, shortage));
             }
             taken[count] = scope;
         }
         Ok(())
     }
 
+    /// Takes `n` from a principal's bucket alone: what became known later of one whose address has paid.
+    ///
+    /// # Errors
+    /// When it does not hold so many now. It is counted.
+    pub fn take_of_principal(
+        &self,
+        what: What,
+        payer: Payer,
+        n: u64,
+        now: Instant,
+    ) -> Result<(), Limited> {
+        let now = ticks(now.saturating_duration_since(self.began));
+        let taken = self.take_one(Scope::Principal, what as usize, payer, None, n, now);
+        taken.map_err(|shortage| self.limited(what, Scope::Principal, shortage))
+    }
+
+    fn limited(&self, what: What, scope: Scope, shortage: Shortage) -> Limited {
+        self.stats.limited(what, scope);
+        let after = match shortage {
+            Shortage::For(after) => Some(after),
+            Shortage::ForEver => None,
+        };
+        Limited { what, scope, after }
+    }
+
+    /// Something that differs from one refusal to the next, for all who are refused at once not to come
+    /// again at once.
+    #[must_use]
+    pub fn spread(&self) -> u64 {
+        self.refused.fetch_add(7_919, Ordering::Relaxed)
+    }
+
     fn take_one(
         &self,
         scope: Scope,
         index: usize,
-        who: Who,
+        payer: Payer,
         session: Option<&SessionBuckets>,
         n: u64,
         now: u64,
@@ -186,7 +215,9 @@ impl Limits {
             (Scope::Session, Some(SessionBuckets(own))) => own[index].take(quota, now, n),
             (Scope::Session, None) => Ok(()),
             (Scope::Address | Scope::Principal, _) => {
-                let (Some(table), Some(key)) = (&self.table, who.of(scope)) else { return Ok(()) };
+                let (Some(table), Some(key)) = (&self.table, payer.of(scope)) else {
+                    return Ok(());
+                };
                 let (place, taken) = table.take(key, quotas, index, now, n);
                 self.stats.shared.inc_by(u64::from(place == table::Place::Shared));
                 taken
@@ -198,7 +229,7 @@ impl Limits {
         &self,
         scope: Scope,
         index: usize,
-        who: Who,
+        payer: Payer,
         session: Option<&SessionBuckets>,
         n: u64,
     ) {
@@ -208,7 +239,7 @@ impl Limits {
             (Scope::Session, Some(SessionBuckets(own))) => own[index].give_back(quota, n),
             (Scope::Session, None) => {}
             (Scope::Address | Scope::Principal, _) => {
-                if let (Some(table), Some(key)) = (&self.table, who.of(scope)) {
+                if let (Some(table), Some(key)) = (&self.table, payer.of(scope)) {
                     table.give_back(key, quota, index, n);
                 }
             }
@@ -240,23 +271,28 @@ impl Limits {
     ///
     /// # Errors
     /// When there are as many as there may be. It is counted.
-    pub fn hold(&self, who: Who) -> Result<Option<Place>, Limited> {
-        self.admit(What::Held, &self.held, who)
+    pub fn hold(&self, payer: Payer) -> Result<Option<Place>, Limited> {
+        self.admit(What::Held, &self.held, payer)
     }
 
     /// Lets a session begin; `None` where none is counted.
     ///
     /// # Errors
     /// When there are as many as there may be. It is counted.
-    pub fn begin(&self, who: Who) -> Result<Option<Place>, Limited> {
-        self.admit(What::Sessions, &self.sessions, who)
+    pub fn begin(&self, payer: Payer) -> Result<Option<Place>, Limited> {
+        self.admit(What::Sessions, &self.sessions, payer)
     }
 
-    fn admit(&self, what: What, tally: &Arc<Tally>, who: Who) -> Result<Option<Place>, Limited> {
+    fn admit(
+        &self,
+        what: What,
+        tally: &Arc<Tally>,
+        payer: Payer,
+    ) -> Result<Option<Place>, Limited> {
         if tally.is_open() {
             return Ok(None);
         }
-        tally.admit(who).map(Some).map_err(|scope| {
+        tally.admit(payer).map(Some).map_err(|scope| {
             self.stats.limited(what, scope);
             // Nobody knows when one will go: a moment is worth a try.
             Limited { what, scope, after: Some(Duration::from_secs(1)) }

@@ -73,16 +73,16 @@ impl Scope {
     }
 }
 
-/// Whom a request counts for, as far as anybody.
+/// Out of whose buckets something is taken, and whose place it is; `None` is nobody's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Who {
+pub struct Payer {
     /// Its address.
     pub address: Option<Key>,
     /// Its principal.
     pub principal: Option<Key>,
 }
 
-impl Who {
+impl Payer {
     /// The one that a limit of this scope counts.
     pub(super) fn of(self, scope: Scope) -> Option<Key> {
         match scope {

@@ -19,16 +19,16 @@ impl LimitStats {
     /// When a name is registered twice.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let help = "What was refused, or made to wait, at a limit.";
-        let limited = IntCounterVec::new(Opts::new("weft_limited_total", help), &["what", "scope"])?;
+        let limited =
+            IntCounterVec::new(Opts::new("weft_limited_total", help), &["what", "scope"])?;
         registry.register(Box::new(limited.clone()))?;
         let shared = IntCounter::new(
             "weft_rate_keys_shared_total",
             "Requests counted together with others', since there was no room for their key.",
         )?;
         registry.register(Box::new(shared.clone()))?;
-        let counter = |what: What, scope: Scope| {
-            limited.with_label_values(&[what.label(), scope.label()])
-        };
+        let counter =
+            |what: What, scope: Scope| limited.with_label_values(&[what.label(), scope.label()]);
         let by = What::ALL.map(|what| Scope::ALL.map(|scope| counter(what, scope)));
         Ok(Self { by, shared })
     }

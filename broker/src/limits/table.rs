@@ -111,7 +111,8 @@ impl Table {
 impl Set {
     /// The buckets of a key.
     fn of(&mut self, key: Key, quotas: &Quotas, now: u64) -> (Place, &mut Buckets) {
-        let found = self.places.iter().position(|place| place.is_some_and(|(known, _)| known == key));
+        let found =
+            self.places.iter().position(|place| place.is_some_and(|(known, _)| known == key));
         let index = found.or_else(|| {
             let index = self.free(quotas, now)?;
             self.places[index] = Some((key, Buckets::default()));
@@ -170,7 +171,10 @@ mod tests {
         let (table, two) = (Table::new(64), quotas(1, 2));
         let take = |n, now| table.take(key(n), &two, 0, now, 1);
         for n in 0..8 {
-            assert_eq!((take(n, secs(9)), take(n, secs(9))), ((Place::Own, Ok(())), (Place::Own, Ok(()))));
+            assert_eq!(
+                (take(n, secs(9)), take(n, secs(9))),
+                ((Place::Own, Ok(())), (Place::Own, Ok(())))
+            );
             assert!(take(n, secs(9)).1.is_err());
             assert!(take(n, secs(10)).1.is_ok(), "and it comes back");
         }
@@ -192,7 +196,10 @@ mod tests {
             assert_eq!((place, taken), (Place::Own, Ok(())), "nobody is being limited");
         }
         assert!(table.keys() <= room, "{} of {room}", table.keys());
-        assert!(size_of::<Mutex<Set>>() * table.sets.len() < 10_000 * 80, "48 bytes and a little each");
+        assert!(
+            size_of::<Mutex<Set>>() * table.sets.len() < 10_000 * 80,
+            "48 bytes and a little each"
+        );
     }
 
     #[test]
@@ -212,9 +219,8 @@ mod tests {
         }
         // All places were taken by those who are limited: the others had to share one rate.
         assert!(shared > 48_000, "{shared}");
-        let granted = (60_000..70_000)
-            .filter(|&n| table.take(key(n), &one, 0, secs(9), 1).1.is_ok())
-            .count();
+        let granted =
+            (60_000..70_000).filter(|&n| table.take(key(n), &one, 0, secs(9), 1).1.is_ok()).count();
         assert_eq!(granted, 0, "who shares gets no more than one would");
         // A second later everybody is full again, and there is room.
         let (place, taken) = table.take(key(99_999), &one, 0, secs(11), 1);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::key::Key;
-use super::{Scope, Who};
+use super::{Payer, Scope};
 
 /// How many there may be at once; `usize::MAX` is no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct Place {
     tally: Arc<Tally>,
-    who: Who,
+    payer: Payer,
 }
 
 impl Tally {
@@ -61,16 +61,17 @@ impl Tally {
     ///
     /// # Errors
     /// When a bound is reached: which.
-    pub fn admit(self: &Arc<Self>, who: Who) -> Result<Place, Scope> {
+    pub fn admit(self: &Arc<Self>, payer: Payer) -> Result<Place, Scope> {
         if self.total.fetch_add(1, Ordering::Relaxed) >= self.bounds.total {
             self.total.fetch_sub(1, Ordering::Relaxed);
             return Err(Scope::All);
         }
-        let mut place = Place { tally: Arc::clone(self), who: Who::default() };
+        let mut place = Place { tally: Arc::clone(self), payer: Payer::default() };
         let Bounds { per_address, per_principal, .. } = self.bounds;
-        place.who.address = self.count(who.address, per_address).map_err(|()| Scope::Address)?;
-        place.who.principal =
-            self.count(who.principal, per_principal).map_err(|()| Scope::Principal)?;
+        place.payer.address =
+            self.count(payer.address, per_address).map_err(|()| Scope::Address)?;
+        place.payer.principal =
+            self.count(payer.principal, per_principal).map_err(|()| Scope::Principal)?;
         Ok(place)
     }
 
@@ -113,14 +114,14 @@ impl Place {
     /// # Errors
     /// When that address has no room; the place is no address's then.
     pub fn belongs_to(&mut self, address: Option<Key>) -> Result<(), Scope> {
-        if self.who.address == address {
+        if self.payer.address == address {
             return Ok(());
         }
-        if let Some(before) = self.who.address.take() {
+        if let Some(before) = self.payer.address.take() {
             self.tally.forget(before);
         }
         let most = self.tally.bounds.per_address;
-        self.who.address = self.tally.count(address, most).map_err(|()| Scope::Address)?;
+        self.payer.address = self.tally.count(address, most).map_err(|()| Scope::Address)?;
         Ok(())
     }
 }
@@ -128,7 +129,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.tally.total.fetch_sub(1, Ordering::Relaxed);
-        let Who { address, principal } = self.who;
+        let Payer { address, principal } = self.payer;
         for key in [address, principal].into_iter().flatten() {
             self.tally.forget(key);
         }
@@ -143,8 +144,8 @@ mod tests {
         Tally::new(Bounds { per_address, per_principal, total })
     }
 
-    fn at(address: &str) -> Who {
-        Who { address: Some(Key::address(address.parse().unwrap())), principal: None }
+    fn at(address: &str) -> Payer {
+        Payer { address: Some(Key::address(address.parse().unwrap())), principal: None }
     }
 
     fn known(tally: &Tally) -> usize {
@@ -169,11 +170,11 @@ mod tests {
     fn r33_a_refusal_takes_no_place_anywhere() {
         let tally = tally(2, 1, 3);
         let principal = Some(Key::principal(&std::hash::RandomState::new(), 0, "ann"));
-        let one = tally.admit(Who { principal, ..at("192.0.2.1") }).unwrap();
-        let refused = tally.admit(Who { principal, ..at("192.0.2.1") });
+        let one = tally.admit(Payer { principal, ..at("192.0.2.1") }).unwrap();
+        let refused = tally.admit(Payer { principal, ..at("192.0.2.1") });
         assert_eq!(refused.err(), Some(Scope::Principal));
         let two = tally.admit(at("192.0.2.1")).unwrap();
-        let three = tally.admit(Who::default()).unwrap();
+        let three = tally.admit(Payer::default()).unwrap();
         assert_eq!(tally.admit(at("192.0.2.9")).err(), Some(Scope::All));
         drop((one, two, three));
         assert_eq!((tally.total(), known(&tally)), (0, 0));

@@ -18,7 +18,7 @@ use weft_broker::core::rules::{Durability, Rule, Rules};
 use weft_broker::core::session::SessionHandle;
 use weft_broker::core::settling::Settler;
 use weft_broker::core::stats::Stats;
-use weft_broker::limits::Who;
+use weft_broker::limits::Payer;
 use weft_persistence::{
     Backlog, Memory, MemoryLimits, Policy, Retention, Submit, Writer, WriterOptions,
 };
@@ -144,7 +144,7 @@ impl Client {
     pub(crate) fn new(broker: &Broker) -> Self {
         let id = SessionId::random().expect("entropy");
         broker.handshake(id, Wishes::default()).expect("room");
-        let session = broker.find(Some(id.as_str()), None).expect("it lives");
+        let session = broker.find(Some(id.as_str()), None, None).expect("it lives");
         Self { session, connects: 0, seen: BTreeMap::new(), gaps: Vec::new() }
     }
 
@@ -178,7 +178,7 @@ impl Client {
             advice: None,
             ack: None,
             carrier: Carrier::Poll,
-            who: Who::default(),
+            payer: Payer::default(),
         };
         let received = broker.receive_connect(&self.session, &connect).expect("it lives");
         let batch = broker.answer_connect(&self.session, received, Some(&id), false).batch;
