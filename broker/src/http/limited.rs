@@ -65,6 +65,8 @@ impl Api {
 pub struct Pace {
     payer: Payer,
     owed: usize,
+    /// How much of it is counted at a time: no more than a burst.
+    part: usize,
 }
 
 /// Nothing is waited for longer without another look.
@@ -74,7 +76,7 @@ impl Pace {
     /// For what one request brings.
     #[must_use]
     pub fn new(api: &Arc<Api>, head: &Head, who: Option<&Principal>) -> Self {
-        Self { payer: api.payer(head, who), owed: 0 }
+        Self { payer: api.payer(head, who), owed: 0, part: usize::MAX }
     }
 
     /// So many bytes came.
@@ -87,16 +89,12 @@ impl Pace {
     /// # Errors
     /// How long to wait before more of them is worked off.
     pub fn pay(&mut self, api: &Api) -> Result<(), Duration> {
-        let mut part = self.owed;
         while self.owed > 0 {
+            let part = self.part.min(self.owed);
             match api.try_take(What::Bytes, self.payer, part) {
-                Ok(()) => {
-                    self.owed -= part;
-                    part = part.min(self.owed);
-                }
+                Ok(()) => self.owed -= part,
                 Err(Limited { after: Some(after), .. }) => return Err(after.min(LOOK)),
-                // What comes in one piece may be more than a whole burst.
-                Err(_) if part > 1 => part /= 2,
+                Err(_) if part > 1 => self.part = part / 2,
                 Err(_) => return Err(LOOK),
             }
         }

@@ -46,8 +46,8 @@ pub struct SocketOptions {
 
 /// The buffer that each socket reads into: the smallest that most messages fit.
 const READ_BUFFER: usize = 4 << 10;
-/// Who goes on after so many refusals in a row is not read from until there is room again: the rest
-/// waits on its side (R35).
+/// Who goes on after so many refusals is not read from until there is room again: the rest waits on its
+/// side (R35).
 const REFUSALS: u32 = 10;
 /// How long a peer has to answer a close.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -111,7 +111,7 @@ struct Socket<'x, S> {
     held: Option<Box<HeldConnect>>,
     /// When a client last said something by it.
     spoken: Instant,
-    /// How often in a row it was refused something at a limit.
+    /// How much more often it was refused something at a limit than not.
     refusals: u32,
     /// Until when nothing is read from it.
     paused: Option<Instant>,
@@ -313,10 +313,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
     /// pong might not be heard in time.
     fn slow_down(&mut self, limited: Option<Duration>, now: Instant) {
         let Some(after) = limited else {
-            self.refusals = 0;
+            // Not forgotten at once: of a flood a little always passes.
+            self.refusals = self.refusals.saturating_sub(1);
             return;
         };
-        self.refusals += 1;
+        self.refusals = self.refusals.saturating_add(1).min(REFUSALS + 1);
         if self.refusals > REFUSALS {
             self.paused = Some(now + after.min(self.options.pong_timeout / 2));
         }
