@@ -2,11 +2,14 @@
 //! stream or plain HTTP (promise P7). Where nobody has to say who they are, everything is allowed.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use weft_protocol::{ChannelLimits, Error, Pattern, Replay};
 
+use crate::audit::Audit;
+use crate::core::clock::Clock;
 use crate::core::policy::{Action, Policy};
 use crate::core::principal::Principal;
 
@@ -22,9 +25,20 @@ pub enum Who {
     Refused(&'static str),
 }
 
+/// Whoever was let in, and from where.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// Who it is, where that is asked.
+    pub who: Option<Arc<Principal>>,
+    /// The address, as far as named proxies tell it.
+    pub address: IpAddr,
+}
+
 /// Guards every way in.
 #[derive(Debug)]
 pub struct Guard {
+    clock: Arc<dyn Clock>,
+    audit: Audit,
     asks: bool,
     anonymous: Option<Arc<Principal>>,
     token_field: Option<String>,
@@ -48,16 +62,25 @@ pub struct GuardOptions {
 impl Guard {
     /// Lets everybody do everything.
     #[must_use]
-    pub fn open() -> Self {
-        let policy = ArcSwap::default();
-        Self { asks: false, anonymous: None, token_field: None, cookie: None, policy }
+    pub fn open(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            audit: Audit::default(),
+            asks: false,
+            anonymous: None,
+            token_field: None,
+            cookie: None,
+            policy: ArcSwap::default(),
+        }
     }
 
     /// Asks everybody who they are.
     #[must_use]
-    pub fn asking(options: GuardOptions) -> Self {
+    pub fn asking(options: GuardOptions, clock: Arc<dyn Clock>) -> Self {
         let GuardOptions { anonymous, token_field, cookie, policy } = options;
         Self {
+            clock,
+            audit: Audit::default(),
             asks: true,
             anonymous: anonymous.then(|| Arc::new(Principal::anonymous())),
             token_field: Some(token_field),
@@ -89,23 +112,45 @@ impl Guard {
         Who::Refused("token_invalid")
     }
 
-    /// Who somebody is that may begin something: a session, a request without one.
+    /// The time by the broker's clock, in seconds since 1970.
+    #[must_use]
+    pub fn wall_s(&self) -> i64 {
+        self.clock.wall_us().div_euclid(1_000_000)
+    }
+
+    /// Lets somebody begin something, `what`: a session, a request without one.
     ///
     /// # Errors
     /// 401 without good credentials, unless none are needed.
-    pub fn admit(&self, who: &Who, now_s: i64) -> Result<Option<Arc<Principal>>, Error> {
-        match who {
+    pub fn admit(&self, said: &Who, address: IpAddr, what: &str) -> Result<Asker, Error> {
+        let who = match said {
             _ if !self.asks => Ok(None),
-            Who::Known(who) if who.expires.is_some_and(|expires| now_s >= expires) => {
-                Err(Error::Unauthorized("token_expired"))
+            Who::Known(who) if who.expires.is_some_and(|expires| self.wall_s() >= expires) => {
+                Err("token_expired")
             }
             Who::Known(who) => Ok(Some(Arc::clone(who))),
-            Who::Refused(why) => Err(Error::Unauthorized(why)),
+            Who::Refused(why) => Err(*why),
             Who::Unsaid => match &self.anonymous {
                 Some(nobody) => Ok(Some(Arc::clone(nobody))),
-                None => Err(Error::Unauthorized("token_missing")),
+                None => Err("token_missing"),
             },
+        };
+        who.map(|who| Asker { who, address }).map_err(|why| {
+            self.audit.refused(self.clock.now(), address, what, why);
+            Error::Unauthorized(why)
+        })
+    }
+
+    /// Notes that somebody opened a session.
+    pub fn opened(&self, asker: &Asker, session: &dyn std::fmt::Debug) {
+        if let Some(who) = &asker.who {
+            self.audit.opened(who, asker.address, session);
         }
+    }
+
+    fn denied(&self, asker: &Asker, action: Action, channels: &[String]) {
+        let whom = (asker.who.as_deref(), asker.address);
+        self.audit.denied(self.clock.now(), whom, action.name(), &channels.join(","));
     }
 
     /// Whether somebody may do that with a channel, or with all that a pattern means.
@@ -121,18 +166,27 @@ impl Guard {
     ///
     /// # Errors
     /// 403 if not.
-    pub fn may_publish(&self, who: Option<&Principal>, channel: &str) -> Result<(), Error> {
-        let may = self.may(who, Action::Publish, channel);
-        if may { Ok(()) } else { Err(Error::PublishDenied(channel.to_owned())) }
+    pub fn may_publish(&self, asker: &Asker, channel: &str) -> Result<(), Error> {
+        if self.may(asker.who.as_deref(), Action::Publish, channel) {
+            return Ok(());
+        }
+        self.denied(asker, Action::Publish, &[channel.to_owned()]);
+        Err(Error::PublishDenied(channel.to_owned()))
     }
 
     /// Whether somebody may read what was published there before.
     ///
     /// # Errors
-    /// 403 if not.
-    pub fn may_look_back(&self, who: Option<&Principal>, pattern: &str) -> Result<(), Error> {
-        let may = self.may(who, Action::History, pattern);
-        if may { Ok(()) } else { Err(Error::HistoryDenied(vec![pattern.to_owned()])) }
+    /// 403 naming all that they may not.
+    pub fn may_look_back(&self, asker: &Asker, patterns: &[&str]) -> Result<(), Error> {
+        let may = |pattern: &str| self.may(asker.who.as_deref(), Action::History, pattern);
+        let denied = patterns.iter().filter(|pattern| !may(pattern));
+        let denied: Vec<String> = denied.map(|&text| text.to_owned()).collect();
+        if denied.is_empty() {
+            return Ok(());
+        }
+        self.denied(asker, Action::History, &denied);
+        Err(Error::HistoryDenied(denied))
     }
 
     /// Whether somebody may subscribe to all of these, and have what was published before of those for
@@ -142,7 +196,7 @@ impl Guard {
     /// 403 naming all that they may not.
     pub fn may_subscribe(
         &self,
-        who: Option<&Principal>,
+        asker: &Asker,
         patterns: &[Cow<'_, str>],
         replay: Option<&Replay<'_>>,
     ) -> Result<(), Error> {
@@ -150,6 +204,7 @@ impl Guard {
         if !self.asks {
             return Ok(());
         }
+        let who = asker.who.as_deref();
         let parsed = || patterns.iter().filter_map(|text| Pattern::parse(text, &ANY).ok());
         // Calls are nobody's subscriptions; below /meta nobody may subscribe.
         let denied: Vec<String> = parsed()
@@ -160,13 +215,12 @@ impl Guard {
             .map(|pattern| pattern.as_str().to_owned())
             .collect();
         if !denied.is_empty() {
+            self.denied(asker, Action::Subscribe, &denied);
             return Err(Error::SubscribeDenied(denied));
         }
         let is_asked_for = |name: &str| parsed().any(|pattern| concerns(pattern, name));
         let past = replay.into_iter().flat_map(Replay::past).filter(|name| is_asked_for(name));
-        let denied: Vec<String> =
-            past.filter(|name| !self.may(who, Action::History, name)).map(str::to_owned).collect();
-        if denied.is_empty() { Ok(()) } else { Err(Error::HistoryDenied(denied)) }
+        self.may_look_back(asker, &past.collect::<Vec<_>>())
     }
 }
 

@@ -3,6 +3,7 @@
 //! `core` is the clockless middle, `exchange` what all polling transports share, `transport` the
 //! adapters, `http` the edge, `server` the one place that wires them together.
 
+pub mod audit;
 pub mod config;
 pub mod core;
 pub mod exchange;

@@ -132,7 +132,14 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
             stop: running.stop.clone(),
         })
     });
-    let endpoint = endpoint(config, &broker, cookies, bodies, gzip, Arc::new(Guard::open()));
+    let endpoint = endpoint(
+        config,
+        &broker,
+        cookies,
+        bodies,
+        gzip,
+        Arc::new(Guard::open(Arc::clone(broker.clock()))),
+    );
     let site = site(config, endpoint, sockets, &broker, &http_stats);
     let public = listener(public, connections, running.public_tasks.clone(), &running.stop);
     tokio::spawn(public.serve(routes::public(site)));

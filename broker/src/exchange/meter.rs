@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use weft_protocol::{Advice, Error, Message, Reconnect, Request};
 
 use super::{Caller, Exchange};
-use crate::core::broker::{Broker, Wishes};
+use crate::core::broker::Broker;
 use crate::core::id::SessionId;
 use crate::core::principal::Principal;
 use crate::core::session::SessionHandle;
@@ -133,13 +133,13 @@ impl Exchange {
             Err(error) => return Err((error.clone(), broker.advice(Reconnect::None))),
         }
         // Who is nobody costs no more than this answer (R34).
-        let who = self.newcomer(caller, message).await;
-        let who = who.map_err(|error| (error, broker.advice(Reconnect::None)))?;
+        let asker = self.newcomer(caller, message).await;
+        let asker = asker.map_err(|error| (error, broker.advice(Reconnect::None)))?;
         let place = match meter {
-            Some(meter) => meter.allow_session(broker, who.as_deref()).map_err(limited)?,
+            Some(meter) => meter.allow_session(broker, asker.who.as_deref()).map_err(limited)?,
             None => None,
         };
-        let (id, advice) = self.open_session(Wishes { replay, ack, who })?;
+        let (id, advice) = self.open_session(replay, ack, &asker)?;
         broker.give_place(&id, place);
         Ok((id, advice))
     }

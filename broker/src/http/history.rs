@@ -27,7 +27,7 @@ const LIMIT_MAX: usize = 10_000;
 const BYTES: usize = 4 << 20;
 
 /// Answers a request below `/history`; `path` is what stands behind that.
-pub async fn handle(api: Arc<Api>, path: String, head: Head) -> Response<Bytes> {
+pub async fn handle(api: Arc<Api>, head: Head, path: String) -> Response<Bytes> {
     if let Some(refused) = api.refuse(&head.method, &head.headers, METHODS) {
         return refused;
     }
@@ -72,9 +72,9 @@ async fn read(api: &Api, path: &str, head: &Head) -> Result<(Bytes, Coding), Ref
             _ => {}
         }
     }
-    let who = api.admit(&head.headers).await?;
-    api.take(What::Messages, api.payer(head, who.as_deref()), 1)?;
-    api.guard().may_look_back(who.as_deref(), &channel)?;
+    let asker = api.admit(head, "history").await?;
+    api.take(What::Messages, api.payer(head, &asker), 1)?;
+    api.guard().may_look_back(&asker, &[&channel])?;
     let body = &api.endpoint.body;
     let share = tokio::time::timeout(body.time, body.budget.share(BYTES)).await;
     let Ok(Some(mut share)) = share else { return Err(Error::Overloaded.into()) };

@@ -11,7 +11,7 @@ use weft_protocol::Error;
 use super::api::{Api, Refusal};
 use super::bayeux::Head;
 use super::headers;
-use crate::core::principal::Principal;
+use crate::guard::Asker;
 use crate::limits::{Limited, Payer, What};
 
 impl From<Limited> for Refusal {
@@ -39,8 +39,8 @@ pub fn refuse(limited: Limited) -> Response<Bytes> {
 impl Api {
     /// Whom a request counts for.
     #[must_use]
-    pub fn payer(&self, head: &Head, who: Option<&Principal>) -> Payer {
-        self.broker.payer(self.endpoint.payer(&head.peer), who)
+    pub fn payer(&self, head: &Head, asker: &Asker) -> Payer {
+        self.broker.payer(self.endpoint.payer(&head.peer), asker.who.as_deref())
     }
 
     /// Lets `n` of something through.
@@ -75,8 +75,8 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Pace {
     /// For what one request brings.
     #[must_use]
-    pub fn new(api: &Arc<Api>, head: &Head, who: Option<&Principal>) -> Self {
-        Self { payer: api.payer(head, who), owed: 0, part: usize::MAX }
+    pub fn new(api: &Arc<Api>, head: &Head, asker: &Asker) -> Self {
+        Self { payer: api.payer(head, asker), owed: 0, part: usize::MAX }
     }
 
     /// So many bytes came.

@@ -57,14 +57,8 @@ pub struct Listener {
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How long to wait when the process has no descriptor left to accept with.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// What a connection is told that is not let in: nothing of it is read.
-fn refusal(status: &str) -> String {
-    format!(
-        "HTTP/1.1 {status}\r\nConnection: close\r\nCache-Control: no-cache, no-store\r\n\
-         X-Content-Type-Options: nosniff\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n"
-    )
-}
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+    Cache-Control: no-cache, no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
 
 impl Listener {
     /// The address in use.
@@ -108,17 +102,14 @@ impl Listener {
                 self.tasks.spawn(one.serve(routes, self.stop.clone()));
             }
             Err(refusal) => {
-                let (counter, status) = match refusal {
-                    Refusal::Total => (&self.stats.refused_total, StatusCode::SERVICE_UNAVAILABLE),
-                    Refusal::Address => {
-                        (&self.stats.refused_address, StatusCode::TOO_MANY_REQUESTS)
-                    }
-                };
-                counter.inc();
+                match refusal {
+                    Refusal::Total => self.stats.refused_total.inc(),
+                    Refusal::Address => self.stats.refused_address.inc(),
+                }
                 tracing::debug!(%address, ?refusal, "connection refused");
-                self.stats.responded(status);
+                self.stats.responded(StatusCode::SERVICE_UNAVAILABLE);
                 // Best effort: the socket is new, so its buffer takes this or it is not worth more.
-                let _ = stream.try_write(self::refusal(&status.to_string()).as_bytes());
+                let _ = stream.try_write(REFUSAL);
             }
         }
     }

@@ -19,8 +19,8 @@ use super::body::{BodyFailure, FREE_BYTES, Share};
 use super::connection::Peer;
 use super::limited::Pace;
 use crate::core::held::Wakes;
-use crate::core::principal::Principal;
 use crate::core::publishing::{Publication, Publishing};
+use crate::guard::Asker;
 
 /// Outcomes that are awaited at once.
 const UNDER_WAY: usize = 256;
@@ -35,7 +35,7 @@ pub struct Lines {
     peer: Arc<Peer>,
     durable: bool,
     /// Who publishes.
-    who: Option<Arc<Principal>>,
+    asker: Asker,
     pace: Pace,
     /// What came, and is not worked off yet.
     rest: Bytes,
@@ -75,7 +75,7 @@ impl Lines {
     pub fn start<S, B, E>(
         api: Arc<Api>,
         peer: Arc<Peer>,
-        (durable, who, pace): (bool, Option<Arc<Principal>>, Pace),
+        (durable, asker, pace): (bool, Asker, Pace),
         body: S,
     ) -> mpsc::Receiver<Bytes>
     where
@@ -89,7 +89,7 @@ impl Lines {
             api,
             peer,
             durable,
-            who,
+            asker,
             pace,
             rest: Bytes::new(),
             paused: None,
@@ -248,9 +248,9 @@ impl Lines {
             }
         };
         let publishing = api.name(&message.channel).and_then(|channel| {
-            api.guard().may_publish(self.who.as_deref(), channel.as_str())?;
+            api.guard().may_publish(&self.asker, channel.as_str())?;
             let publication = Publication {
-                by: self.who.as_deref(),
+                by: self.asker.who.as_deref(),
                 ext: message.ext.as_deref(),
                 key: message.key.as_deref(),
                 durable: self.durable,

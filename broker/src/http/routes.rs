@@ -159,9 +159,8 @@ fn past(
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arc<Peer>>())
         .then(move |path, method, query, headers, peer| {
-            let api = Arc::clone(&api);
-            let head = Head { method, query, headers, peer };
-            async move { reply(history::handle(api, path, head).await) }
+            let (api, head) = (Arc::clone(&api), Head { method, query, headers, peer });
+            async move { reply(history::handle(api, head, path).await) }
         })
 }
 

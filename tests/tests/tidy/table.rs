@@ -152,8 +152,16 @@ pub(super) const TABLE: &[Area] = &[
     ),
     area(
         &["broker/src/guard.rs"],
-        &["arc_swap", "crate::core::policy", "crate::core::principal", "weft_protocol"],
-        NO_SOCKETS,
+        &[
+            "arc_swap",
+            "crate::audit",
+            "crate::auth",
+            "crate::core::clock",
+            "crate::core::policy",
+            "crate::core::principal",
+            "weft_protocol",
+        ],
+        &["TcpStream", "TcpListener"],
     ),
     area(
         &["broker/src/exchange/"],
@@ -344,7 +352,12 @@ pub(super) const TABLE: &[Area] = &[
         ],
         NO_SOCKETS,
     ),
-    area(&["broker/src/log.rs"], &["tracing_subscriber"], &["async"]),
+    area(&["broker/src/log.rs"], &["crate::audit", "tracing", "tracing_subscriber"], &["async"]),
+    area(
+        &["broker/src/audit.rs"],
+        &["crate::core::principal", "parking_lot", "tracing"],
+        &["async", "TcpStream", "TcpListener"],
+    ),
     area(&["broker/src/lib.rs"], &[], &[]),
     area(
         &["broker/src/storage.rs"],
