@@ -9,8 +9,8 @@ use weft_tests::broker::{Broker, Setup};
 use weft_tests::held::Held;
 use weft_tests::http::{Connection, Request};
 
-/// Every metric that these tests move, or that is moved in `limits.rs`.
-const NAMES: [&str; 50] = [
+/// Every metric that these tests move, or that is moved in `limits.rs` or `rates`.
+const NAMES: [&str; 52] = [
     "weft_batch_messages",
     "weft_body_bytes",
     "weft_connections",
@@ -23,11 +23,13 @@ const NAMES: [&str; 50] = [
     "weft_handshakes_total",
     "weft_held_connects",
     "weft_hold_seconds",
+    "weft_limited_total",
     "weft_messages_dropped_total",
     "weft_messages_in_total",
     "weft_messages_out_total",
     "weft_messages_resent_total",
     "weft_queue_bytes",
+    "weft_rate_keys_shared_total",
     "weft_queue_messages",
     "weft_reply_bytes",
     "weft_responses_total",

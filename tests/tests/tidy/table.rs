@@ -85,6 +85,7 @@ pub(super) const TABLE: &[Area] = &[
         &["broker/src/core/session.rs"],
         &[
             "crate::core::behind",
+            "crate::core::crowd",
             "crate::core::frame",
             "crate::core::gaps",
             "crate::core::granting",
@@ -95,6 +96,7 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core::proof",
             "crate::core::queue",
             "crate::core::rules",
+            "crate::limits",
             "parking_lot",
             "weft_protocol",
         ],
@@ -102,7 +104,7 @@ pub(super) const TABLE: &[Area] = &[
     ),
     area(
         &["broker/src/core/proof.rs", "broker/src/core/receipts.rs"],
-        &["crate::core::receipts", "weft_protocol"],
+        &["crate::core::receipts", "crate::limits", "weft_protocol"],
         STILL,
     ),
     area(
@@ -119,6 +121,7 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core::receipts",
             "crate::core::options",
             "crate::core::rules::Rules",
+            "crate::limits",
             "weft_protocol",
         ],
         STILL,
@@ -130,13 +133,14 @@ pub(super) const TABLE: &[Area] = &[
     ),
     area(
         &["broker/src/core/stats.rs"],
-        &["prometheus", "weft_persistence::Loss"],
+        &["crate::limits::stats", "prometheus", "weft_persistence::Loss"],
         &["TextEncoder", "gather"],
     ),
     area(
         &["broker/src/core/"],
         &[
             "crate::core",
+            "crate::limits",
             "indexmap",
             "parking_lot",
             "tokio::runtime",
@@ -150,6 +154,9 @@ pub(super) const TABLE: &[Area] = &[
         ],
         NO_SOCKETS,
     ),
+    area(&["broker/src/limits/stats.rs"], &["crate::limits", "prometheus"], STILL),
+    area(&["broker/src/limits/"], &["crate::limits", "parking_lot"], STILL),
+    area(&["broker/src/server/limits.rs"], &["crate::config", "crate::limits"], STILL),
     area(
         &["broker/src/guard.rs"],
         &[
@@ -169,6 +176,7 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core",
             "crate::exchange",
             "crate::guard",
+            "crate::limits",
             "tokio::task::yield_now",
             "weft_protocol",
         ],
@@ -285,6 +293,7 @@ pub(super) const TABLE: &[Area] = &[
             HTTP,
             "bytes",
             "crate::core",
+            "crate::limits",
             "crate::transport::spelling",
             "crate::transport::streaming",
             "form_urlencoded",
@@ -299,6 +308,7 @@ pub(super) const TABLE: &[Area] = &[
         &[
             "broker/src/http/api.rs",
             "broker/src/http/history.rs",
+            "broker/src/http/limited.rs",
             "broker/src/http/ndjson.rs",
             "broker/src/http/publish.rs",
         ],
@@ -313,6 +323,7 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core::publishing",
             "crate::core::time",
             "crate::guard",
+            "crate::limits",
             "form_urlencoded",
             "http",
             "percent_encoding",
@@ -331,6 +342,7 @@ pub(super) const TABLE: &[Area] = &[
             HTTP,
             "crate::exchange",
             "crate::guard",
+            "crate::limits",
             "crate::transport",
             "bytes",
             "http",
