@@ -1,5 +1,7 @@
 //! The one place that wires everything together, and takes it down again in order.
 
+mod limits;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -378,7 +380,7 @@ fn decode_limits(config: &Config) -> DecodeLimits {
 }
 
 fn core_options(config: &Config) -> Options {
-    let limits = &config.limits;
+    let bounds = &config.limits;
     Options {
         timeout: config.sessions.timeout.get(),
         interval: config.sessions.interval.get(),
@@ -388,24 +390,24 @@ fn core_options(config: &Config) -> Options {
         held_per_browser: usize::try_from(config.browsers.held_per_browser).ok(),
         browser_interval: config.browsers.interval.get(),
         queue: QueueLimits {
-            messages: size(limits.queue_messages),
-            bytes: size(limits.queue_bytes.get()),
+            messages: size(bounds.queue_messages),
+            bytes: size(bounds.queue_bytes.get()),
         },
-        queue_policy: match limits.queue_policy {
+        queue_policy: match bounds.queue_policy {
             config::QueuePolicy::Spill => QueuePolicy::Spill,
             config::QueuePolicy::DropOldest => QueuePolicy::DropOldest,
             config::QueuePolicy::Disconnect => QueuePolicy::Disconnect,
         },
-        unkept_policy: match limits.queue_policy_unkept {
+        unkept_policy: match bounds.queue_policy_unkept {
             config::UnkeptPolicy::DropOldest => UnkeptPolicy::DropOldest,
             config::UnkeptPolicy::Disconnect => UnkeptPolicy::Disconnect,
         },
-        queue_bytes_total: size(limits.queue_bytes_total.get()),
-        response_bytes: size(limits.response_bytes.get()),
-        response_messages: size(limits.response_messages),
-        response_bytes_total: size(limits.response_bytes_total.get()),
-        subscriptions_per_session: size(limits.subscriptions_per_session),
-        subscriptions_total: size(limits.subscriptions),
+        queue_bytes_total: size(bounds.queue_bytes_total.get()),
+        response_bytes: size(bounds.response_bytes.get()),
+        response_messages: size(bounds.response_messages),
+        response_bytes_total: size(bounds.response_bytes_total.get()),
+        subscriptions_per_session: size(bounds.subscriptions_per_session),
+        subscriptions_total: size(bounds.subscriptions),
         deliver_on_any_reply: config.deliver_on_any_reply,
         rules: rules(config),
         past: PastLimits {
@@ -414,6 +416,7 @@ fn core_options(config: &Config) -> Options {
         },
         repeat_window: config.publish.repeat_window.get(),
         repeat_keys: size(config.publish.repeat_keys),
+        limits: limits::options(config),
     }
 }
 

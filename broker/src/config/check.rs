@@ -36,6 +36,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     sessions(config, &mut problems);
     browsers(config, &mut problems);
     limits(config, &mut problems);
+    rates(config, &mut problems);
     http(config, &mut problems);
     tls(config, &mut problems);
     proxies(config, &mut problems);
@@ -252,6 +253,20 @@ fn limits(config: &Config, problems: &mut Problems) {
             limits.queue_bytes_total, limits.queue_bytes
         ),
     );
+}
+
+/// A body that is let in must fit a burst, or it never would be.
+fn rates(config: &Config, problems: &mut Problems) {
+    let limits = &config.limits;
+    problems.range("limits.rate_keys", limits.rate_keys, (1_024, 10_000_000));
+    for (key, rate) in config.rates.bytes() {
+        let burst = rate.get().and_then(|limit| limit.burst);
+        problems.unless(
+            burst.is_none_or(|burst| burst >= limits.body),
+            &[key, "limits.body"],
+            format!("a burst of {rate} has no room for limits.body ({})", limits.body),
+        );
+    }
 }
 
 fn http(config: &Config, problems: &mut Problems) {

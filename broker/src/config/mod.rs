@@ -23,6 +23,7 @@ mod error;
 mod load;
 mod origin;
 mod proxies;
+mod rates;
 mod rules;
 mod sections;
 mod store;
@@ -41,6 +42,7 @@ pub use error::ConfigError;
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
 pub use proxies::{Forwarded, Network, Proxies};
+pub use rates::{Amount, Limit, Per, Rate, Rates};
 pub use rules::{AuthRule, Effect, RuleAction, Said};
 pub use sections::{
     Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite, Sessions,
@@ -83,6 +85,8 @@ pub struct Config {
     pub browsers: Browsers,
     /// Bounds on what clients can make the broker hold.
     pub limits: Limits,
+    /// Bounds on how much they may do in a time.
+    pub rates: Rates,
     /// Deadlines of HTTP connections.
     pub http: Http,
     /// TLS without a proxy.
@@ -122,6 +126,7 @@ impl Default for Config {
             sessions: Sessions::default(),
             browsers: Browsers::default(),
             limits: Limits::default(),
+            rates: Rates::default(),
             http: Http::default(),
             tls: Tls::default(),
             proxies: Proxies::default(),

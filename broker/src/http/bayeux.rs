@@ -21,6 +21,7 @@ use super::gzip::{Coding, Gzip};
 use super::headers;
 use super::origins::{Origins, Verdict};
 use crate::exchange::{Answer, BrowserId, Caller, Exchange};
+use crate::limits::Payer;
 use crate::transport::{callback_polling, long_polling};
 
 /// All that the endpoint needs.
@@ -53,6 +54,8 @@ pub struct Head {
     pub peer: Arc<Peer>,
     /// The client's address, behind proxies that are believed, too.
     pub address: IpAddr,
+    /// Whether a proxy told that.
+    pub told_by_proxy: bool,
     /// Whether it came by HTTP/2, where one held request holds up no other.
     pub http2: bool,
 }
@@ -61,8 +64,9 @@ impl Head {
     /// The head of a request from this peer.
     #[must_use]
     pub fn new(method: Method, query: String, headers: HeaderMap, peer: Arc<Peer>) -> Self {
-        let (address, http2) = (peer.client(&headers), peer.is_http2());
-        Self { method, query, headers, peer, address, http2 }
+        let (address, told_by_proxy) = peer.client(&headers);
+        let http2 = peer.is_http2();
+        Self { method, query, headers, peer, address, told_by_proxy, http2 }
     }
 }
 
@@ -125,6 +129,13 @@ impl Endpoint {
             }
             Verdict::None if method == Method::OPTIONS => Some(headers::preflight(None, methods)),
             Verdict::None | Verdict::Allowed(_) => None,
+        }
+    }
+
+    /// Lets a page of an allowed origin read the answer.
+    pub fn allow(&self, request: &HeaderMap, response: &mut Response<Bytes>) {
+        if let Verdict::Allowed(origin) = self.origins.judge(request) {
+            headers::allow_origin(response, origin);
         }
     }
 
@@ -196,8 +207,15 @@ impl Endpoint {
     ) -> (Caller, Arc<Peer>) {
         let browser = self.cookies.browser(&head.headers);
         let who = credentials::shown(self.exchange.guard(), &head.headers).await;
+        let payer = self.payer(&head);
         let Head { address, http2, peer, .. } = head;
-        (Caller { address, http2, who, browser, transport, arrived }, peer)
+        (Caller { address, http2, payer, bytes: 0, who, browser, transport, arrived }, peer)
+    }
+
+    /// Whom a request counts for, as far as its head tells.
+    #[must_use]
+    pub fn payer(&self, head: &Head) -> Payer {
+        self.exchange.broker().limits().at(head.address, head.told_by_proxy)
     }
 
     fn answer(

@@ -99,7 +99,9 @@ impl Connection {
             proxies,
             stream,
             sent: AtomicUsize::new(0),
-            phase: AtomicU8::new(IDLE),
+            // The first head is late like any other, and it is owed from the beginning: a connection
+            // that says nothing at all is half open, or an attack (R37).
+            phase: AtomicU8::new(HEAD),
             unread: AtomicBool::new(false),
             streaming: AtomicBool::new(false),
             writing: AtomicU8::new(UNWRITTEN),
@@ -308,12 +310,19 @@ impl Peer {
         self.stream.is_some()
     }
 
-    /// The client's address, as far as one is believed who may say it.
+    /// The client's address, as far as one is believed who may say it, and whether one did.
     #[must_use]
-    pub fn client(&self, headers: &HeaderMap) -> IpAddr {
+    pub fn client(&self, headers: &HeaderMap) -> (IpAddr, bool) {
         let connection = &self.connection;
-        let named = connection.proxies.as_ref().and_then(|proxies| proxies.client(headers));
-        named.unwrap_or(connection.address)
+        let proxies = connection.proxies.as_ref();
+        match proxies.and_then(|proxies| proxies.client(headers)) {
+            Some(named) => (named, true),
+            // A proxy may have said it of the whole connection; of itself, it need not.
+            None => {
+                let itself = connection.address.to_canonical().is_loopback();
+                (connection.address, proxies.is_some() && !itself)
+            }
+        }
     }
 
     /// The answer has begun while the request's body is still coming, or has come to its end: what
