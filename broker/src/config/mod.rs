@@ -12,6 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 mod args;
+mod browsers;
 mod channels;
 mod check;
 mod compression;
@@ -26,14 +27,15 @@ mod tests;
 mod units;
 
 pub use args::{Args, Command, StoreAction};
+pub use browsers::{Browsers, CookieSecure, SameSite};
 pub use channels::{BacklogSize, Channel, Durability};
 pub use compression::Compression;
 pub use error::ConfigError;
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
 pub use sections::{
-    Auth, AuthMode, Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite,
-    Sessions, UnkeptPolicy, WebSocket,
+    Auth, AuthMode, Bayeux, Demo, Http, Limits, Log, LogFormat, QueuePolicy, Sessions,
+    UnkeptPolicy, WebSocket,
 };
 pub use store::{Publish, Store, StoreKind};
 pub use streams::Streams;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use http::header::{CONNECTION, SET_COOKIE};
+use http::header::{CONNECTION, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tokio_stream::Stream;
 use weft_protocol::ConnectionType;
@@ -18,6 +18,7 @@ use super::cookie::Cookies;
 use super::gzip::{Coding, Gzip};
 use super::headers;
 use super::origins::{Origins, Verdict};
+use super::secure;
 use crate::exchange::{Answer, Caller, Exchange};
 use crate::transport::{callback_polling, long_polling};
 
@@ -101,16 +102,22 @@ impl Endpoint {
             return Some(refusal);
         }
         match self.origins.judge(request) {
-            Verdict::Foreign => {
-                let text = "this Origin is not allowed; name it in `origins` if it should be";
-                Some(headers::text(StatusCode::FORBIDDEN, text))
-            }
+            Verdict::Foreign => Some(refuse_foreign(request)),
             Verdict::Allowed(origin) if method == Method::OPTIONS => {
-                Some(headers::preflight(Some(origin), methods))
+                Some(headers::preflight(request, Some(origin), methods))
             }
-            Verdict::None if method == Method::OPTIONS => Some(headers::preflight(None, methods)),
+            Verdict::None if method == Method::OPTIONS => {
+                Some(headers::preflight(request, None, methods))
+            }
             Verdict::None | Verdict::Allowed(_) => None,
         }
+    }
+
+    /// The same for pages, which answer no preflights.
+    #[must_use]
+    pub fn refuse_reader(&self, request: &HeaderMap) -> Option<Response<Bytes>> {
+        let foreign = || self.origins.judge(request) == Verdict::Foreign;
+        self.refuse_host(request).or_else(|| foreign().then(|| refuse_foreign(request)))
     }
 
     async fn post<S, B, E>(&self, head: Head, body: S, arrived: Instant) -> Response<Bytes>
@@ -123,6 +130,7 @@ impl Endpoint {
             Err(failure) => return fail(failure),
         };
         let taken = takes_gzip(&head.headers);
+        let over_tls = secure::over_tls(&head.peer, &head.headers);
         let (caller, peer) = self.caller(head, ConnectionType::LongPolling, arrived);
         let gone = || peer.is_gone();
         match long_polling::post(&self.exchange, caller, body, &gone).await {
@@ -139,7 +147,7 @@ impl Endpoint {
                 if let Some(carried) = carried {
                     peer.carries(carried);
                 }
-                let mut response = self.answer(caller, answer, body, headers::JSON);
+                let mut response = self.answer(caller, answer, body, (headers::JSON, over_tls));
                 coding.tell(&mut response);
                 response
             }
@@ -149,11 +157,10 @@ impl Endpoint {
 
     async fn get(&self, mut head: Head, arrived: Instant) -> Response<Bytes> {
         if !self.origins.script_is_welcome(&head.headers, head.peer.address.ip()) {
-            let text = "scripts of this page may not load from here; \
-                        name its origin in `origins` if they should";
-            return headers::text(StatusCode::FORBIDDEN, text);
+            return headers::text(StatusCode::FORBIDDEN, FOREIGN_PAGE);
         }
         let query = std::mem::take(&mut head.query);
+        let over_tls = secure::over_tls(&head.peer, &head.headers);
         let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling, arrived);
         let gone = || peer.is_gone();
         match callback_polling::get(&self.exchange, caller, query, &gone).await {
@@ -162,7 +169,7 @@ impl Endpoint {
                     peer.carries(carried.into());
                 }
                 let script = std::mem::take(&mut answer.text).into_bytes();
-                let mut response = self.answer(caller, answer, script, headers::SCRIPT);
+                let mut response = self.answer(caller, answer, script, (headers::SCRIPT, over_tls));
                 headers::as_download(&mut response);
                 response
             }
@@ -186,18 +193,30 @@ impl Endpoint {
         caller: Caller,
         answer: Answer,
         body: Vec<u8>,
-        kind: HeaderValue,
+        (kind, over_tls): (HeaderValue, bool),
     ) -> Response<Bytes> {
         let body = booked::bytes(body, answer.booked);
         let mut response = headers::response(StatusCode::OK, kind, body);
         if answer.handshaken.is_some()
             && caller.browser.is_none()
-            && let Some(cookie) = self.cookies.issue()
+            && let Some(cookie) = self.cookies.issue(over_tls)
         {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         response
     }
+}
+
+const FOREIGN_PAGE: &str =
+    "this page may not load from here; name its origin in `origins` if it should";
+
+fn refuse_foreign(request: &HeaderMap) -> Response<Bytes> {
+    let text = if request.contains_key(ORIGIN) {
+        "this Origin is not allowed; name it in `origins` if it should be"
+    } else {
+        FOREIGN_PAGE
+    };
+    headers::text(StatusCode::FORBIDDEN, text)
 }
 
 fn fail(failure: BodyFailure) -> Response<Bytes> {

@@ -19,6 +19,7 @@ pub mod ndjson;
 pub mod origins;
 pub mod publish;
 pub mod routes;
+pub mod secure;
 pub mod stats;
 pub mod streams;
 pub mod upgrade;
