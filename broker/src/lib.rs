@@ -3,9 +3,11 @@
 //! `core` is the clockless middle, `exchange` what all polling transports share, `transport` the
 //! adapters, `http` the edge, `server` the one place that wires them together.
 
+pub mod audit;
 pub mod config;
 pub mod core;
 pub mod exchange;
+pub mod guard;
 pub mod http;
 pub mod log;
 pub mod server;

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use weft_broker::config::{self, Args, Command, Config, LogFormat};
+use weft_broker::config::{self, Args, Audit, Command, Config, LogFormat};
+use weft_broker::log::AuditTo;
 use weft_broker::{log, server, store_tool};
 
 fn main() -> ExitCode {
@@ -30,7 +31,12 @@ fn load(args: &Args) -> Result<Config, String> {
         LogFormat::Text => log::Format::Text,
         LogFormat::Json => log::Format::Json,
     };
-    log::start(&loaded.config.log.level, format)?;
+    let audit = match &loaded.config.audit {
+        Audit { enabled: false, .. } => AuditTo::Nowhere,
+        Audit { file, .. } if file.as_os_str().is_empty() => AuditTo::Log,
+        Audit { file, .. } => AuditTo::File(file),
+    };
+    log::start(&loaded.config.log.level, format, audit)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -12,6 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 mod args;
+mod audit;
 mod browsers;
 mod channels;
 mod check;
@@ -27,6 +28,7 @@ mod tests;
 mod units;
 
 pub use args::{Args, Command, StoreAction};
+pub use audit::Audit;
 pub use browsers::{Browsers, CookieSecure, SameSite};
 pub use channels::{BacklogSize, Channel, Durability};
 pub use compression::Compression;
@@ -79,6 +81,8 @@ pub struct Config {
     pub compression: Compression,
     /// What is logged and how.
     pub log: Log,
+    /// The log of who was let in and what was changed.
+    pub audit: Audit,
     /// The built-in demonstration.
     pub demo: Demo,
     /// What is kept over a restart.
@@ -109,6 +113,7 @@ impl Default for Config {
             http: Http::default(),
             compression: Compression::default(),
             log: Log::default(),
+            audit: Audit::default(),
             demo: Demo::default(),
             store: Store::default(),
             publish: Publish::default(),

@@ -15,6 +15,7 @@ use super::body::{self, BodyFailure, BodyLimits};
 use super::booked;
 use super::connection::{Carried, Peer};
 use super::cookie::Cookies;
+use super::credentials;
 use super::gzip::{Coding, Gzip};
 use super::headers;
 use super::origins::{Origins, Verdict};
@@ -131,7 +132,8 @@ impl Endpoint {
         };
         let taken = takes_gzip(&head.headers);
         let over_tls = secure::over_tls(&head.peer, &head.headers);
-        let (caller, peer) = self.caller(head, ConnectionType::LongPolling, arrived);
+        let (caller, peer) = self.caller(head, ConnectionType::LongPolling, arrived).await;
+        let stranger = caller.browser.is_none().then_some(over_tls);
         let gone = || peer.is_gone();
         match long_polling::post(&self.exchange, caller, body, &gone).await {
             Ok(mut answer) => {
@@ -147,7 +149,7 @@ impl Endpoint {
                 if let Some(carried) = carried {
                     peer.carries(carried);
                 }
-                let mut response = self.answer(caller, answer, body, (headers::JSON, over_tls));
+                let mut response = self.answer(stranger, answer, body, headers::JSON);
                 coding.tell(&mut response);
                 response
             }
@@ -161,7 +163,8 @@ impl Endpoint {
         }
         let query = std::mem::take(&mut head.query);
         let over_tls = secure::over_tls(&head.peer, &head.headers);
-        let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling, arrived);
+        let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling, arrived).await;
+        let stranger = caller.browser.is_none().then_some(over_tls);
         let gone = || peer.is_gone();
         match callback_polling::get(&self.exchange, caller, query, &gone).await {
             Ok(mut answer) => {
@@ -169,7 +172,7 @@ impl Endpoint {
                     peer.carries(carried.into());
                 }
                 let script = std::mem::take(&mut answer.text).into_bytes();
-                let mut response = self.answer(caller, answer, script, (headers::SCRIPT, over_tls));
+                let mut response = self.answer(stranger, answer, script, headers::SCRIPT);
                 headers::as_download(&mut response);
                 response
             }
@@ -178,27 +181,30 @@ impl Endpoint {
     }
 
     /// Who asks. The rest of the head is dropped here, before anything is held.
-    pub(super) fn caller(
+    pub(super) async fn caller(
         &self,
         head: Head,
         transport: ConnectionType,
         arrived: Instant,
     ) -> (Caller, Arc<Peer>) {
         let browser = self.cookies.browser(&head.headers);
-        (Caller { browser, transport, arrived }, head.peer)
+        let who = credentials::shown(self.exchange.guard(), &head.headers).await;
+        let address = head.peer.address.ip();
+        (Caller { address, http2: false, who, browser, transport, arrived }, head.peer)
     }
 
+    /// `stranger` is a browser without a cookie of ours: whether it asked over TLS.
     fn answer(
         &self,
-        caller: Caller,
+        stranger: Option<bool>,
         answer: Answer,
         body: Vec<u8>,
-        (kind, over_tls): (HeaderValue, bool),
+        kind: HeaderValue,
     ) -> Response<Bytes> {
         let body = booked::bytes(body, answer.booked);
         let mut response = headers::response(StatusCode::OK, kind, body);
         if answer.handshaken.is_some()
-            && caller.browser.is_none()
+            && let Some(over_tls) = stranger
             && let Some(cookie) = self.cookies.issue(over_tls)
         {
             response.headers_mut().insert(SET_COOKIE, cookie);

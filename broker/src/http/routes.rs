@@ -67,14 +67,15 @@ pub fn public(site: Site) -> Routes {
                 if let Some(streams) = &streams
                     && event_source::is_wanted(&head.method, &head.headers)
                 {
-                    return match event_source::answer(&endpoint, streams, &head, path.as_str()) {
+                    let answer = event_source::answer(&endpoint, streams, &head, path.as_str());
+                    return match answer.await {
                         (head, Some(pieces)) => streamed(head, pieces),
                         (response, None) => reply(response),
                     };
                 }
                 let wanted = upgrade::is_wanted(&head.method, &head.headers);
                 reply(match sockets.filter(|_| wanted) {
-                    Some(sockets) => upgrade::answer(&endpoint, &sockets, head, on_upgrade),
+                    Some(sockets) => upgrade::answer(&endpoint, &sockets, head, on_upgrade).await,
                     None => endpoint.handle(head, body).await,
                 })
             }
@@ -137,11 +138,13 @@ fn reading(
         .and(query())
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arc<Peer>>())
-        .map(move |path: String, method, query, headers, peer| {
-            let head = Head { method, query, headers, peer };
-            match streams::handle(&streams, spelling, &head, &path) {
-                streams::Answered::Whole(response) => reply(response),
-                streams::Answered::Stream(head, pieces) => streamed(head, pieces),
+        .then(move |path: String, method, query, headers, peer| {
+            let (streams, head) = (Arc::clone(&streams), Head { method, query, headers, peer });
+            async move {
+                match streams::handle(&streams, spelling, &head, &path).await {
+                    streams::Answered::Whole(response) => reply(response),
+                    streams::Answered::Stream(head, pieces) => streamed(head, pieces),
+                }
             }
         })
 }
@@ -150,12 +153,15 @@ fn reading(
 fn past(
     api: Arc<Api>,
 ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone {
-    below("/history").and(warp::method()).and(query()).and(warp::header::headers_cloned()).then(
-        move |path, method, query, headers| {
-            let api = Arc::clone(&api);
-            async move { reply(history::handle(api, method, path, query, headers).await) }
-        },
-    )
+    below("/history")
+        .and(warp::method())
+        .and(query())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::get::<Arc<Peer>>())
+        .then(move |path, method, query, headers, peer| {
+            let (api, head) = (Arc::clone(&api), Head { method, query, headers, peer });
+            async move { reply(history::handle(api, head, path).await) }
+        })
 }
 
 /// The description of publishing and history.
