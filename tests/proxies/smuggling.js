@@ -138,20 +138,23 @@ export const ALONE = ATTACKS.filter(
   ([name]) => /^(CL\.TE|a body|chunks|an upgrade with|an upgrade by)/.test(name) && !TWO.test(name),
 );
 
-// Sends bytes, and reads until the other side has nothing more to say, or closes.
-export const send = ({ address }, bytes, quiet = 150) =>
+// Sends bytes, and reads until the other side has nothing more to say, or ends the connection.
+export const exchange = ({ address }, bytes, quiet = 150) =>
   new Promise((resolve) => {
     let text = '';
     const socket = connect(Number(address.split(':')[1]), '127.0.0.1');
-    const over = () => {
+    const over = (ended) => () => {
       socket.destroy();
-      resolve(text);
+      resolve({ text, ended });
     };
-    socket.setTimeout(text === '' ? 4 * quiet : quiet, over);
+    // The first byte may take longer.
+    socket.setTimeout(4 * quiet, over(false));
     socket.on('data', (more) => {
       text += more.toString('latin1');
-      socket.setTimeout(quiet, over);
+      socket.setTimeout(quiet);
     });
-    socket.on('error', over).on('close', over);
+    socket.on('error', over(true)).on('end', over(true));
     socket.write(Buffer.from(bytes, 'latin1'));
   });
+
+export const send = async (...args) => (await exchange(...args)).text;

@@ -6,7 +6,7 @@ import { HANDSHAKE, TRIES, brokerThatLists, message, newPage, publish, session, 
 
 const sites = sitesForTests();
 
-test('R32: JSONP of a foreign page: nothing is heard, and no session made', BOUND, async (t) => {
+test('R32, K3: JSONP of a foreign page: nothing is heard, and no session made', BOUND, async (t) => {
   const broker = await brokerThatLists(t, [sites.listed]);
   const url = `${broker.url}?message=${message(HANDSHAKE)}`;
   const foreign = await newPage(t, sites, sites.evil);
@@ -17,7 +17,7 @@ test('R32: JSONP of a foreign page: nothing is heard, and no session made', BOUN
   assert.ok(loaded && heard[0].successful, 'the same page of a listed site may');
 });
 
-test('R32: JSONP of a foreign page that knows a clientId takes no messages from its owner', BOUND, async (t) => {
+test('R32, K3: JSONP of a foreign page that knows a clientId takes no messages from its owner', BOUND, async (t) => {
   const broker = await brokerThatLists(t, [sites.listed]);
   const owner = await session(broker, '/secret');
   await publish(broker, '/secret', 'for the owner');
@@ -52,7 +52,7 @@ const READS = {
 const text = ({ failed, text: read }) => (failed ? 'refused' : read);
 
 for (const [name, read] of Object.entries(READS)) {
-  test(`R32: ${name}, with credentials: a listed site's page reads, a foreign one does not`, BOUND, async (t) => {
+  test(`R32, K3: ${name}, with credentials: a listed site's page reads, a foreign one does not`, BOUND, async (t) => {
     const broker = await brokerThatLists(t, [sites.listed]);
     await publish(broker, '/secret', 'a secret');
     const victim = await newPage(t, sites, sites.listed);
