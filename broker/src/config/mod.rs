@@ -13,13 +13,17 @@ use serde::{Deserialize, Serialize};
 
 mod args;
 mod audit;
+mod auth;
 mod browsers;
 mod channels;
 mod check;
+mod check_auth;
+mod check_rules;
 mod compression;
 mod error;
 mod load;
 mod origin;
+mod rules;
 mod sections;
 mod store;
 mod streams;
@@ -29,15 +33,16 @@ mod units;
 
 pub use args::{Args, Command, StoreAction};
 pub use audit::Audit;
+pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyHash, Moment, Secret, TokenSource};
 pub use browsers::{Browsers, CookieSecure, SameSite};
 pub use channels::{BacklogSize, Channel, Durability};
 pub use compression::Compression;
 pub use error::ConfigError;
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
+pub use rules::{AuthRule, Effect, RuleAction, Said};
 pub use sections::{
-    Auth, AuthMode, Bayeux, Demo, Http, Limits, Log, LogFormat, QueuePolicy, Sessions,
-    UnkeptPolicy, WebSocket,
+    Bayeux, Demo, Http, Limits, Log, LogFormat, QueuePolicy, Sessions, UnkeptPolicy, WebSocket,
 };
 pub use store::{Publish, Store, StoreKind};
 pub use streams::Streams;
