@@ -1,6 +1,7 @@
 //! The one place that wires everything together, and takes it down again in order.
 
 mod entrance;
+mod limits;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use weft_protocol::{ChannelLimits, ConnectionType, DecodeLimits};
 
 use crate::auth::{Access, AuthOptions, AuthStats};
-use crate::config::{self, Config, SameSite};
+use crate::config::{self, Config, CookieSecure, SameSite};
 use crate::core::broker::Broker;
 use crate::core::channels::PastLimits;
 use crate::core::clock::{Clock, SystemClock};
@@ -30,7 +31,7 @@ use crate::http::arrival::Entrance;
 use crate::http::bayeux::Endpoint;
 use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::connection::Deadlines;
-use crate::http::cookie::{CookieOptions, Cookies};
+use crate::http::cookie::{CookieOptions, Cookies, Secure};
 use crate::http::gzip::{Gzip, GzipOptions};
 use crate::http::limits::{ConnectionLimits, Gate};
 use crate::http::listener::{Listener, ListenerOptions};
@@ -354,7 +355,7 @@ fn decode_limits(config: &Config) -> DecodeLimits {
 }
 
 fn core_options(config: &Config) -> Options {
-    let limits = &config.limits;
+    let bounds = &config.limits;
     Options {
         timeout: config.sessions.timeout.get(),
         interval: config.sessions.interval.get(),
@@ -364,24 +365,24 @@ fn core_options(config: &Config) -> Options {
         held_per_browser: usize::try_from(config.browsers.held_per_browser).ok(),
         browser_interval: config.browsers.interval.get(),
         queue: QueueLimits {
-            messages: size(limits.queue_messages),
-            bytes: size(limits.queue_bytes.get()),
+            messages: size(bounds.queue_messages),
+            bytes: size(bounds.queue_bytes.get()),
         },
-        queue_policy: match limits.queue_policy {
+        queue_policy: match bounds.queue_policy {
             config::QueuePolicy::Spill => QueuePolicy::Spill,
             config::QueuePolicy::DropOldest => QueuePolicy::DropOldest,
             config::QueuePolicy::Disconnect => QueuePolicy::Disconnect,
         },
-        unkept_policy: match limits.queue_policy_unkept {
+        unkept_policy: match bounds.queue_policy_unkept {
             config::UnkeptPolicy::DropOldest => UnkeptPolicy::DropOldest,
             config::UnkeptPolicy::Disconnect => UnkeptPolicy::Disconnect,
         },
-        queue_bytes_total: size(limits.queue_bytes_total.get()),
-        response_bytes: size(limits.response_bytes.get()),
-        response_messages: size(limits.response_messages),
-        response_bytes_total: size(limits.response_bytes_total.get()),
-        subscriptions_per_session: size(limits.subscriptions_per_session),
-        subscriptions_total: size(limits.subscriptions),
+        queue_bytes_total: size(bounds.queue_bytes_total.get()),
+        response_bytes: size(bounds.response_bytes.get()),
+        response_messages: size(bounds.response_messages),
+        response_bytes_total: size(bounds.response_bytes_total.get()),
+        subscriptions_per_session: size(bounds.subscriptions_per_session),
+        subscriptions_total: size(bounds.subscriptions),
         deliver_on_any_reply: config.deliver_on_any_reply,
         rules: rules(config),
         past: PastLimits {
@@ -390,6 +391,7 @@ fn core_options(config: &Config) -> Options {
         },
         repeat_window: config.publish.repeat_window.get(),
         repeat_keys: size(config.publish.repeat_keys),
+        limits: limits::options(config),
     }
 }
 
@@ -436,7 +438,13 @@ fn cookie_options(config: &Config) -> CookieOptions {
             SameSite::Strict => "Strict",
             SameSite::None => "None",
         },
-        secure: config.browsers.secure,
+        secure: match config.browsers.secure {
+            CookieSecure::Auto => Secure::Auto,
+            CookieSecure::Always => Secure::Always,
+            CookieSecure::Never => Secure::Never,
+        },
+        http_only: config.browsers.http_only,
+        partitioned: config.browsers.partitioned,
     }
 }
 

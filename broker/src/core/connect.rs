@@ -120,6 +120,7 @@ impl Broker {
             let asked = connect.advice.and_then(|advice| advice.timeout_ms);
             asked.map_or(self.options.timeout, Duration::from_millis).min(self.options.timeout)
         };
+        let (wait, place) = self.place_to_wait(session, connect, wait);
         let now = self.clock.now();
         let hold = Arc::new(Hold::default());
         let mut state = session.state.lock();
@@ -154,6 +155,7 @@ impl Broker {
             since: now,
             waited: false,
             answered: false,
+            _place: place,
         }
     }
 
@@ -327,6 +329,10 @@ impl Broker {
         if state.demoted {
             let interval_ms = millis(self.options.browser_interval).max(normal.interval_ms);
             return Some(Advice { interval_ms, multiple_clients: true, ..normal });
+        }
+        if state.crowd.polls {
+            let interval_ms = millis(Self::crowded_interval(session)).max(normal.interval_ms);
+            return Some(Advice { interval_ms, ..normal });
         }
         if state.pushes_by() == Some(OutletKind::EventSource) {
             // Its connects are answered at once, and tell no more than that the client lives.

@@ -18,6 +18,7 @@ use crate::core::outlet::Outlet;
 use crate::core::proof::{Carrier, ConnectRequest};
 use crate::core::queue::Batch;
 use crate::core::session::SessionHandle;
+use crate::limits::{Limited, Payer};
 
 /// A connect that waits by itself, and what its reply needs. Nothing is done with it
 /// before it is first polled: by then the edge has had a look at its socket.
@@ -42,6 +43,9 @@ pub(super) struct PendingConnect<Id> {
     pub(super) ack: Option<u64>,
     pub(super) carrier: Carrier,
     pub(super) holds_up: bool,
+    pub(super) payer: Payer,
+    /// The limit that stopped it, if one did.
+    pub(super) limited: Option<Limited>,
     pub(super) timesync: Option<(TimesyncRequest, i64)>,
 }
 
@@ -56,6 +60,7 @@ impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
             ack: self.ack,
             carrier: self.carrier,
             holds_up: self.holds_up,
+            payer: self.payer,
         }
     }
 
@@ -98,6 +103,8 @@ impl HeldConnect {
                 ack: pending.ack,
                 carrier: pending.carrier,
                 holds_up: pending.holds_up,
+                payer: pending.payer,
+                limited: None,
                 timesync: pending.timesync,
             },
             held: None,

@@ -87,6 +87,7 @@ pub(super) const TABLE: &[Area] = &[
         &["broker/src/core/session.rs"],
         &[
             "crate::core::behind",
+            "crate::core::crowd",
             "crate::core::frame",
             "crate::core::gaps",
             "crate::core::granting",
@@ -97,6 +98,7 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core::proof",
             "crate::core::queue",
             "crate::core::rules",
+            "crate::limits",
             "parking_lot",
             "weft_protocol",
         ],
@@ -104,7 +106,7 @@ pub(super) const TABLE: &[Area] = &[
     ),
     area(
         &["broker/src/core/proof.rs", "broker/src/core/receipts.rs"],
-        &["crate::core::receipts", "weft_protocol"],
+        &["crate::core::receipts", "crate::limits", "weft_protocol"],
         STILL,
     ),
     area(
@@ -121,6 +123,7 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core::receipts",
             "crate::core::options",
             "crate::core::rules::Rules",
+            "crate::limits",
             "weft_protocol",
         ],
         STILL,
@@ -132,13 +135,14 @@ pub(super) const TABLE: &[Area] = &[
     ),
     area(
         &["broker/src/core/stats.rs"],
-        &["prometheus", "weft_persistence::Loss"],
+        &["crate::limits::stats", "prometheus", "weft_persistence::Loss"],
         &["TextEncoder", "gather"],
     ),
     area(
         &["broker/src/core/"],
         &[
             "crate::core",
+            "crate::limits",
             "indexmap",
             "parking_lot",
             "tokio::runtime",
@@ -197,6 +201,9 @@ pub(super) const TABLE: &[Area] = &[
         ],
         &["async", "Instant", "SystemTime", "std::net", "std::thread"],
     ),
+    area(&["broker/src/limits/stats.rs"], &["crate::limits", "prometheus"], STILL),
+    area(&["broker/src/limits/"], &["crate::limits", "parking_lot"], STILL),
+    area(&["broker/src/server/limits.rs"], &["crate::config", "crate::limits"], STILL),
     area(
         &["broker/src/guard.rs"],
         &[
@@ -216,6 +223,7 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core",
             "crate::exchange",
             "crate::guard",
+            "crate::limits",
             "tokio::task::yield_now",
             "weft_protocol",
         ],
@@ -371,6 +379,7 @@ pub(super) const TABLE: &[Area] = &[
             HTTP,
             "bytes",
             "crate::core",
+            "crate::limits",
             "crate::transport::spelling",
             "crate::transport::streaming",
             "form_urlencoded",
@@ -385,6 +394,7 @@ pub(super) const TABLE: &[Area] = &[
         &[
             "broker/src/http/api.rs",
             "broker/src/http/history.rs",
+            "broker/src/http/limited.rs",
             "broker/src/http/ndjson.rs",
             "broker/src/http/publish.rs",
         ],
@@ -399,6 +409,7 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core::publishing",
             "crate::core::time",
             "crate::guard",
+            "crate::limits",
             "form_urlencoded",
             "http",
             "percent_encoding",
@@ -417,6 +428,7 @@ pub(super) const TABLE: &[Area] = &[
             HTTP,
             "crate::exchange",
             "crate::guard",
+            "crate::limits",
             "crate::transport",
             "bytes",
             "http",
