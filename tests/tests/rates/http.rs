@@ -1,5 +1,7 @@
 //! Plain HTTP: a real 429, and when to come again.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use weft_tests::api;
 use weft_tests::bayeux::Client;
@@ -8,7 +10,7 @@ use weft_tests::http::{Connection, Request, Response};
 use weft_tests::stream::Stream;
 use weft_tests::wait::{PATIENCE, now, until};
 
-use super::{bounded, count, limited};
+use super::{bounded, count, limited, stay_away};
 
 fn retry_after(response: &Response) -> u64 {
     assert_eq!(response.status, 429, "{}", response.text());
@@ -52,7 +54,7 @@ fn r35_retry_after_is_long_enough() {
     assert_eq!(broker.exchange(&one).status, 200);
     let wait = retry_after(&broker.exchange(&one));
     assert_eq!(wait, 2);
-    std::thread::sleep(std::time::Duration::from_secs(wait));
+    stay_away(Duration::from_secs(wait));
     assert_eq!(broker.exchange(&one).status, 200);
 }
 
