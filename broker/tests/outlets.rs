@@ -199,6 +199,7 @@ impl World {
             advice: None,
             ack: None,
             carrier,
+            holds_up: true,
             payer: Payer::default(),
         };
         (self.broker.receive_connect(&self.session, &connect).expect("it lives"), id)

@@ -51,6 +51,7 @@ fn connect(id: &str) -> ConnectRequest<'_> {
         advice: None,
         ack: None,
         carrier: Carrier::Poll,
+        holds_up: true,
         payer: Payer::default(),
     }
 }

@@ -25,6 +25,7 @@ fn connect(broker: &Broker, session: &Arc<SessionHandle>, id: &str) -> Connected
         advice: None,
         ack: None,
         carrier: Carrier::Poll,
+        holds_up: true,
         payer: Payer::default(),
     };
     let received = broker.receive_connect(session, &request).expect("it lives");

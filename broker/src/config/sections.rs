@@ -1,39 +1,8 @@
 //! The sections of the configuration, one struct each.
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, HumanDuration};
-
-/// `[auth]`: who may use the broker.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// How clients are told apart. Default `unset`, which serves this machine alone: `listen` must
-    /// then be a loopback address.
-    pub mode: AuthMode,
-}
-
-/// How clients are told apart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthMode {
-    /// Nobody has decided yet.
-    #[default]
-    Unset,
-    /// Whoever reaches the broker may publish and subscribe, and that is meant.
-    Open,
-}
-
-impl<'de> Deserialize<'de> for AuthMode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "unset" => Ok(Self::Unset),
-            "open" => Ok(Self::Open),
-            "token" => Err(D::Error::custom("\"token\" is not built yet; there is \"open\"")),
-            other => Err(D::Error::unknown_variant(other, &["unset", "open"])),
-        }
-    }
-}
 
 /// `[bayeux]`: where and how Bayeux is spoken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -300,6 +269,9 @@ pub struct Http {
     /// How long a stop waits for responses under way. Default 10s: held connects are answered at
     /// once, and orchestrators kill after 30s.
     pub drain_timeout: HumanDuration,
+    /// Whether HTTP/2 is spoken: over TLS with those who offer it, and without TLS with those who
+    /// begin with it. Default true: its clients hold many connects on one connection.
+    pub http2: bool,
 }
 
 impl Default for Http {
@@ -309,6 +281,7 @@ impl Default for Http {
             body_timeout: HumanDuration::secs(30),
             idle_timeout: HumanDuration::secs(75),
             drain_timeout: HumanDuration::secs(10),
+            http2: true,
         }
     }
 }

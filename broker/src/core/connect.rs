@@ -114,7 +114,7 @@ impl Broker {
             // Whatever is its newest, it is another.
             Received::Stale | Received::Overrun => 0,
         };
-        let wait = if connect.wants_answer_now() || !self.may_wait(session) {
+        let wait = if connect.wants_answer_now() || !self.may_wait(session, connect.holds_up) {
             Duration::ZERO
         } else {
             let asked = connect.advice.and_then(|advice| advice.timeout_ms);
@@ -160,7 +160,7 @@ impl Broker {
     }
 
     /// Whether this session may wait now; takes the place of another tab if it must (R6, R6a).
-    fn may_wait(&self, session: &Arc<SessionHandle>) -> bool {
+    fn may_wait(&self, session: &Arc<SessionHandle>, holds_up: bool) -> bool {
         let (browser, demoted) = {
             let mut state = session.state.lock();
             if !state.connected || state.has_news(self.clock.now()) {
@@ -174,6 +174,12 @@ impl Broker {
             (state.browser(), state.demoted)
         };
         let Some(browser) = browser else { return true };
+        if !holds_up {
+            // It needs no place, and gives back the one that it had by HTTP/1.1 (R6b).
+            session.state.lock().demoted = false;
+            self.browsers.leave(browser, session.key);
+            return true;
+        }
         match self.browsers.claim(browser, session, demoted, self.clock.now()) {
             Claim::Poll => {
                 self.demote(session);

@@ -23,6 +23,8 @@ pub struct ConnectRequest<'a> {
     pub ack: Option<u64>,
     /// How it came.
     pub carrier: Carrier,
+    /// Whether, while it is held, it holds up other requests of its browser: not by HTTP/2.
+    pub holds_up: bool,
     /// Whom it counts for.
     pub payer: Payer,
 }
@@ -135,6 +137,7 @@ mod tests {
             advice,
             ack: None,
             carrier: Carrier::Poll,
+            holds_up: true,
             payer: Payer::default(),
         }
     }

@@ -42,6 +42,7 @@ pub(super) struct PendingConnect<Id> {
     pub(super) advice: Option<ClientAdvice>,
     pub(super) ack: Option<u64>,
     pub(super) carrier: Carrier,
+    pub(super) holds_up: bool,
     pub(super) payer: Payer,
     /// The limit that stopped it, if one did.
     pub(super) limited: Option<Limited>,
@@ -58,6 +59,7 @@ impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
             advice: self.advice,
             ack: self.ack,
             carrier: self.carrier,
+            holds_up: self.holds_up,
             payer: self.payer,
         }
     }
@@ -100,6 +102,7 @@ impl HeldConnect {
                 advice: pending.advice,
                 ack: pending.ack,
                 carrier: pending.carrier,
+                holds_up: pending.holds_up,
                 payer: pending.payer,
                 limited: None,
                 timesync: pending.timesync,

@@ -147,7 +147,7 @@ impl Api {
     /// 401 without good credentials.
     pub async fn admit(&self, head: &Head, what: &str) -> Result<Asker, Refusal> {
         let shown = credentials::shown(self.guard(), &head.headers).await;
-        Ok(self.guard().admit(&shown, head.peer.address.ip(), what)?)
+        Ok(self.guard().admit(&shown, head.address, what)?)
     }
 
     /// Who may do what.

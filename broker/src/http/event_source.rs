@@ -64,7 +64,7 @@ pub async fn answer(
         // What is no number proves nothing: all goes again.
         last: last.and_then(|id| id.to_str().ok()?.parse().ok()),
     };
-    let place = match broker.limits().hold(broker.payer(endpoint.payer(&head.peer), who)) {
+    let place = match broker.limits().hold(broker.payer(endpoint.payer(head), who)) {
         Ok(place) => place,
         Err(limited) => {
             let after = Duration::from_secs(limited.retry_after());

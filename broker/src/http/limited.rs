@@ -40,7 +40,7 @@ impl Api {
     /// Whom a request counts for.
     #[must_use]
     pub fn payer(&self, head: &Head, asker: &Asker) -> Payer {
-        self.broker.payer(self.endpoint.payer(&head.peer), asker.who.as_deref())
+        self.broker.payer(self.endpoint.payer(head), asker.who.as_deref())
     }
 
     /// Lets `n` of something through.

@@ -239,6 +239,11 @@ impl Lines {
         if text.is_empty() {
             return true;
         }
+        if self.asker.who.as_ref().is_some_and(|who| !self.api.guard().holds(who)) {
+            self.refuse(&Error::Unauthorized("token_expired").into(), None);
+            self.peer.leaves_unread();
+            return false;
+        }
         let api = Arc::clone(&self.api);
         let message = match publish_line(text, &api.limits, api.guard().token_field()) {
             Ok(message) => message,

@@ -160,7 +160,7 @@ where
     };
     let payer = match &asked {
         Ok(asked) => api.payer(head, &asked.asker),
-        Err(_) => api.endpoint.payer(&head.peer),
+        Err(_) => api.endpoint.payer(head),
     };
     // Where the head says how long the body is, nobody need read it to know that it is too much.
     let told = body::told_length(&head.headers, &api.endpoint.body);

@@ -18,9 +18,10 @@ use tokio_util::task::TaskTracker;
 use weft_protocol::ConnectionType;
 
 use super::bayeux::{Endpoint, Head};
-use super::connection::{Peer, Watched};
+use super::connection::Peer;
 use super::headers;
 use super::limited;
+use super::socket::Watched;
 use super::stats::{Counted, HttpStats};
 use crate::exchange::Caller;
 use crate::transport::websocket::{self, SocketOptions};
@@ -84,7 +85,7 @@ async fn open(
         return headers::text(StatusCode::BAD_REQUEST, text);
     };
     // Its client goes back to polling.
-    let place = match endpoint.exchange.broker().limits().hold(endpoint.payer(&head.peer)) {
+    let place = match endpoint.exchange.broker().limits().hold(endpoint.payer(&head)) {
         Ok(place) => place,
         Err(limited) => return limited::refuse(limited),
     };

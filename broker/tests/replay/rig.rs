@@ -178,6 +178,7 @@ impl Client {
             advice: None,
             ack: None,
             carrier: Carrier::Poll,
+            holds_up: true,
             payer: Payer::default(),
         };
         let received = broker.receive_connect(&self.session, &connect).expect("it lives");

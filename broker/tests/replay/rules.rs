@@ -167,6 +167,7 @@ fn lazy_messages_wait_for_their_time() {
         advice: None,
         ack: None,
         carrier: Carrier::Poll,
+        holds_up: true,
         payer: Payer::default(),
     };
     let received = broker.receive_connect(&client.session, &connect("1")).expect("it lives");
