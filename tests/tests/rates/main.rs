@@ -4,6 +4,7 @@
 mod held;
 mod http;
 mod messages;
+mod principals;
 mod sessions;
 mod sockets;
 
