@@ -165,7 +165,7 @@ fn r33_a_connection_too_many_is_429_and_others_get_in() {
     let open: Vec<_> = (0..3).map(|_| Client::new(&broker).at("127.0.0.2").dial()).collect();
     broker.wait_metric("weft_connections", |open| open >= 3.0);
     let mut refused = Client::new(&broker).at("127.0.0.2").dial();
-    assert_eq!(retry_after(&refused.read().expect("an answer by itself")), 2);
+    assert!(retry_after(&refused.read().expect("an answer by itself")) >= 1);
     assert!(refused.is_closed_by_peer());
     assert_eq!(from("127.0.0.3", &broker, &Request::post("/publish/a", "1")).status, 200);
     drop(open);

@@ -106,9 +106,9 @@ fn r33_held_polls_and_sessions_of_one_principal_are_counted() {
 #[test]
 fn r35_those_who_do_not_say_who_they_are_are_nobody_in_particular() {
     let auth = auth("anonymous = true");
-    let broker = Broker::with(&format!(
-        "[rates]\nmessages_per_principal = \"1/h burst 2\"\n{auth}\n[[auth.rules]]\nchannels = \"/**\"\n"
-    ));
+    let rule = "[[auth.rules]]\nchannels = \"/**\"\nroles = [\"anonymous\"]\n";
+    let rates = "[rates]\nmessages_per_principal = \"1/h burst 2\"\n";
+    let broker = Broker::with(&format!("{rates}{auth}\n{rule}"));
     let mut client = Client::connected(&broker);
     for n in 0..5 {
         ok(&client.publish("/a", n));
