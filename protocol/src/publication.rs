@@ -75,8 +75,12 @@ pub fn publish_status(error: &Error) -> u16 {
         Error::KeyReused => 422,
         Error::ChannelInvalid => 405,
         Error::PublishDenied(_) => 403,
+        Error::Refused { code, .. } => *code,
         Error::RateLimited => 429,
-        Error::StoreUnavailable | Error::Overloaded | Error::Draining => 503,
+        Error::HookUnavailable(_)
+        | Error::StoreUnavailable
+        | Error::Overloaded
+        | Error::Draining => 503,
         _ => 400,
     }
 }

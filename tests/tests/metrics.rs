@@ -10,7 +10,7 @@ use weft_tests::held::Held;
 use weft_tests::http::{Connection, Request};
 
 /// Every metric that these tests move, or that is moved in `limits.rs`.
-const NAMES: [&str; 48] = [
+const NAMES: [&str; 50] = [
     "weft_batch_messages",
     "weft_body_bytes",
     "weft_connections",
@@ -23,6 +23,8 @@ const NAMES: [&str; 48] = [
     "weft_handshakes_total",
     "weft_held_connects",
     "weft_hold_seconds",
+    "weft_hook_seconds",
+    "weft_hook_total",
     "weft_messages_dropped_total",
     "weft_messages_in_total",
     "weft_messages_out_total",

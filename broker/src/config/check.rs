@@ -7,6 +7,7 @@ use std::{borrow::Cow, fmt::Display, net::SocketAddr};
 use tracing_subscriber::EnvFilter;
 
 use super::channels::{covers, fault};
+use super::hook;
 use super::{AuthMode, ByteSize, Config, HumanDuration, SameSite};
 
 /// First segments of paths that mean something else.
@@ -29,6 +30,7 @@ pub(super) struct Problem {
 pub(super) fn check(config: &Config) -> Vec<Problem> {
     let mut problems = Problems(Vec::new());
     addresses(config, &mut problems);
+    hook::check(config, &mut problems);
     mounts(config, &mut problems);
     websocket(config, &mut problems);
     sessions(config, &mut problems);
@@ -43,11 +45,11 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     problems.0
 }
 
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Notes a problem unless `holds`.
-    fn unless(&mut self, holds: bool, keys: &[&'static str], text: impl Into<String>) {
+    pub(super) fn unless(&mut self, holds: bool, keys: &[&'static str], text: impl Into<String>) {
         if !holds {
             let keys = keys.iter().map(|&key| key.into()).collect();
             self.0.push(Problem { keys, text: text.into() });
@@ -64,7 +66,7 @@ impl Problems {
         }
     }
 
-    fn range<T: Copy + PartialOrd + Display>(
+    pub(super) fn range<T: Copy + PartialOrd + Display>(
         &mut self,
         key: &'static str,
         value: T,
@@ -74,7 +76,7 @@ impl Problems {
         self.unless(low <= value && value <= high, &[key], text);
     }
 
-    fn positive(&mut self, key: &'static str, value: u64) {
+    pub(super) fn positive(&mut self, key: &'static str, value: u64) {
         self.unless(value > 0, &[key], "must be at least 1");
     }
 }

@@ -16,6 +16,7 @@ mod channels;
 mod check;
 mod compression;
 mod error;
+mod hook;
 mod load;
 mod origin;
 mod sections;
@@ -29,6 +30,7 @@ pub use args::{Args, Command, StoreAction};
 pub use channels::{BacklogSize, Channel, Durability};
 pub use compression::Compression;
 pub use error::ConfigError;
+pub use hook::{Hook, HookEvent, HookServices, OnError, Secret};
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
 pub use sections::{
@@ -61,6 +63,8 @@ pub struct Config {
     pub deliver_on_any_reply: bool,
     /// Who may use the broker.
     pub auth: Auth,
+    /// An HTTP service that decides, and answers calls.
+    pub hook: Hook,
     /// Where and how Bayeux is spoken.
     pub bayeux: Bayeux,
     /// How WebSockets are treated.
@@ -99,6 +103,7 @@ impl Default for Config {
             origins: Vec::new(),
             deliver_on_any_reply: false,
             auth: Auth::default(),
+            hook: Hook::default(),
             bayeux: Bayeux::default(),
             websocket: WebSocket::default(),
             sessions: Sessions::default(),
