@@ -1,4 +1,4 @@
-//! The publisher's `ext` on its way to subscribers (checklist C9, C21).
+//! Credentials in an `ext`, and the publisher's `ext` on its way to subscribers (checklist C9, C21, K2).
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ const OURS: [&str; 4] = ["weft", "replay", "ack", "timesync"];
 /// The rest stays as it was spelled, on one line. `None` if nothing is left, or if `ext` is no
 /// object.
 pub fn publisher_ext<'a>(ext: &'a RawValue, token_field: Option<&str>) -> Option<Cow<'a, str>> {
-    without(ext, |name| OURS.contains(&name) || token_field == Some(name))
+    without(ext, |name| OURS.contains(&name) || token_field.is_some_and(|field| holds(name, field)))
 }
 
 /// A handshake's `ext` as others may see it: all but the member that holds a token. Where that is
@@ -24,8 +24,13 @@ pub fn publisher_ext<'a>(ext: &'a RawValue, token_field: Option<&str>) -> Option
 ///
 /// `None` if nothing is left, or if `ext` is no object.
 pub fn shown_ext<'a>(ext: &'a RawValue, token_field: &str) -> Option<Cow<'a, str>> {
-    let first = token_field.split('.').next();
-    without(ext, |name| name == token_field || Some(name) == first)
+    without(ext, |name| holds(name, token_field))
+}
+
+/// Whether a member holds the token: where the field is a path, all that its first name holds stays
+/// here.
+fn holds(name: &str, field: &str) -> bool {
+    name == field || Some(name) == field.split('.').next()
 }
 
 /// What is left of an object without some members; the rest stays as it was spelled, on one line.
@@ -50,6 +55,24 @@ fn without(ext: &RawValue, hidden: impl Fn(&str) -> bool) -> Option<Cow<'_, str>
     Some(Cow::Owned(out))
 }
 
+/// The credentials in an `ext`: the string in this field, which is a name, or a path of names with dots
+/// between, so that the habits of Faye's and CometD's clients fit.
+///
+/// # Errors
+/// When the field is there and holds no string.
+pub fn token<'a>(ext: &'a RawValue, field: &str) -> Result<Option<Cow<'a, str>>, NoToken> {
+    let Some(members) = Members::of(ext) else { return Ok(None) };
+    if let Some(value) = members.get(field).filter(|value| !json::is_null(value)) {
+        return json::string(value).map(Some).ok_or(NoToken);
+    }
+    let Some((first, rest)) = field.split_once('.') else { return Ok(None) };
+    members.get(first).map_or(Ok(None), |below| token(below, rest))
+}
+
+/// What stands where credentials should be is no string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoToken;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +89,31 @@ mod tests {
         check(r#"{"a":1,"ack":2,"b":3}"#, Some(r#"{"a":1,"b":3}"#));
         check(r#"{"ack":1,"a":{"ack":2}}"#, Some(r#"{"a":{"ack":2}}"#));
         check(r#"{"ack":1,"ack":2,"Ack":3}"#, Some(r#"{"Ack":3}"#));
+    }
+
+    #[test]
+    fn k2_credentials_stand_in_a_field_or_at_a_path() {
+        let check = |ext: &str, field: &str, expected: Result<Option<&str>, NoToken>| {
+            let raw = serde_json::from_str(ext).unwrap();
+            assert_eq!(token(raw, field), expected.map(|text| text.map(Into::into)), "{ext}");
+        };
+        check(r#"{"token":"t"}"#, "token", Ok(Some("t")));
+        check(r#"{"t\u006fken":"t"}"#, "token", Ok(Some("t")));
+        check(r#"{"token":"a","token":"b"}"#, "token", Ok(Some("b")));
+        check(r#"{"auth":{"token":"t"}}"#, "auth.token", Ok(Some("t")));
+        check(r#"{"auth.token":"t","auth":{"token":"u"}}"#, "auth.token", Ok(Some("t")));
+        check(r#"{"token":null}"#, "token", Ok(None));
+        check(r#"{"auth":"t"}"#, "auth.token", Ok(None));
+        check(r#"{"auth":{}}"#, "auth.token", Ok(None));
+        check("[]", "token", Ok(None));
+        check(r#"{"token":7}"#, "token", Err(NoToken));
+        check(r#"{"token":{"token":"t"}}"#, "token", Err(NoToken));
+    }
+
+    #[test]
+    fn c9_nothing_below_a_path_to_credentials_goes_on() {
+        let raw = serde_json::from_str(r#"{"auth":{"token":"t","x":1},"b":2}"#).unwrap();
+        assert_eq!(publisher_ext(raw, Some("auth.token")).as_deref(), Some(r#"{"b":2}"#));
     }
 
     #[test]

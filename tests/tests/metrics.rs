@@ -36,6 +36,8 @@ const NAMES: [&str; 50] = [
     "weft_sessions",
     "weft_sessions_behind",
     "weft_sessions_ended_total",
+    "weft_sessions_lapsed_total",
+    "weft_sessions_renewed_total",
     "weft_spills_total",
     "weft_subscriptions",
     "weft_websockets",

@@ -18,6 +18,7 @@ pub mod deadlines;
 pub mod expiry;
 pub mod frame;
 mod gaps;
+mod granting;
 pub mod held;
 pub mod history;
 pub mod id;

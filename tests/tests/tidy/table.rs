@@ -87,6 +87,7 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core::behind",
             "crate::core::frame",
             "crate::core::gaps",
+            "crate::core::granting",
             "crate::core::held",
             "crate::core::id",
             "crate::core::options",
@@ -150,8 +151,8 @@ pub(super) const TABLE: &[Area] = &[
         NO_SOCKETS,
     ),
     area(
-        &["broker/src/exchange/"],
-        &["crate::core", "crate::exchange", "tokio::task::yield_now", "weft_protocol"],
+        &["broker/src/guard.rs"],
+        &["arc_swap", "crate::core::policy", "crate::core::principal", "weft_protocol"],
         NO_SOCKETS,
     ),
     area(
@@ -176,6 +177,17 @@ pub(super) const TABLE: &[Area] = &[
             "weft_protocol",
         ],
         NO_SOCKETS,
+    ),
+    area(
+        &["broker/src/exchange/"],
+        &[
+            "crate::core",
+            "crate::exchange",
+            "crate::guard",
+            "tokio::task::yield_now",
+            "weft_protocol",
+        ],
+        &["TcpStream", "TcpListener"],
     ),
     area(
         &["broker/src/transport/websocket.rs", "broker/src/transport/websocket/"],
@@ -312,8 +324,10 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core::held",
             "crate::core::history",
             "crate::core::past",
+            "crate::core::principal",
             "crate::core::publishing",
             "crate::core::time",
+            "crate::guard",
             "form_urlencoded",
             "http",
             "percent_encoding",
@@ -331,6 +345,7 @@ pub(super) const TABLE: &[Area] = &[
         &[
             HTTP,
             "crate::exchange",
+            "crate::guard",
             "crate::transport",
             "bytes",
             "http",
@@ -390,6 +405,7 @@ pub(super) const TABLE: &[Area] = &[
             "crate::config",
             "crate::core",
             "crate::exchange",
+            "crate::guard",
             HTTP,
             "crate::storage",
             "crate::ticker",
