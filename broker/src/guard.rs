@@ -1,6 +1,8 @@
 //! Who asks, and whether they may: the one place that every way in asks, be it Bayeux, a socket, a
 //! stream or plain HTTP (promise P7). Where nobody has to say who they are, everything is allowed.
 
+mod hooked;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -9,6 +11,9 @@ use weft_protocol::{ChannelLimits, Error, Pattern, Replay};
 
 use crate::core::policy::{Action, Policy};
 use crate::core::principal::Principal;
+use crate::hook::Hook;
+
+pub use self::hooked::Newcomer;
 
 /// What is known of whoever asks, before anything is asked of a session.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +23,8 @@ pub enum Who {
     Unsaid,
     /// Somebody.
     Known(Arc<Principal>),
+    /// They showed these credentials, which only the hook can judge.
+    Claimed(Arc<str>),
     /// They showed credentials that are no good, and this is why.
     Refused(&'static str),
 }
@@ -30,6 +37,9 @@ pub struct Guard {
     token_field: Option<String>,
     cookie: Option<String>,
     policy: ArcSwap<Policy>,
+    /// Whether there is any key that credentials could be held against.
+    knows_keys: bool,
+    hook: Option<Arc<Hook>>,
 }
 
 /// How a guard goes about it, where it asks at all.
@@ -50,7 +60,9 @@ impl Guard {
     #[must_use]
     pub fn open() -> Self {
         let policy = ArcSwap::default();
-        Self { asks: false, anonymous: None, token_field: None, cookie: None, policy }
+        let (asks, knows_keys) = (false, false);
+        let (anonymous, token_field, cookie, hook) = (None, None, None, None);
+        Self { asks, anonymous, token_field, cookie, policy, knows_keys, hook }
     }
 
     /// Asks everybody who they are.
@@ -63,6 +75,8 @@ impl Guard {
             token_field: Some(token_field),
             cookie,
             policy: ArcSwap::from_pointee(policy),
+            knows_keys: false,
+            hook: None,
         }
     }
 
@@ -85,15 +99,18 @@ impl Guard {
     }
 
     /// Whose credentials these are.
-    pub async fn identify(&self, _credentials: &str) -> Who {
+    pub async fn identify(&self, credentials: &str) -> Who {
+        if self.hook_judges() {
+            return Who::Claimed(Arc::from(credentials));
+        }
         Who::Refused("token_invalid")
     }
 
-    /// Who somebody is that may begin something: a session, a request without one.
+    /// Who somebody is by their credentials, as far as those go.
     ///
     /// # Errors
-    /// 401 without good credentials, unless none are needed.
-    pub fn admit(&self, who: &Who, now_s: i64) -> Result<Option<Arc<Principal>>, Error> {
+    /// 401 without good ones, unless none are needed.
+    fn admit(&self, who: &Who, now_s: i64) -> Result<Option<Arc<Principal>>, Error> {
         match who {
             _ if !self.asks => Ok(None),
             Who::Known(who) if who.expires.is_some_and(|expires| now_s >= expires) => {
@@ -101,7 +118,7 @@ impl Guard {
             }
             Who::Known(who) => Ok(Some(Arc::clone(who))),
             Who::Refused(why) => Err(Error::Unauthorized(why)),
-            Who::Unsaid => match &self.anonymous {
+            Who::Unsaid | Who::Claimed(_) => match &self.anonymous {
                 Some(nobody) => Ok(Some(Arc::clone(nobody))),
                 None => Err(Error::Unauthorized("token_missing")),
             },

@@ -1,5 +1,7 @@
 //! The one place that wires everything together, and takes it down again in order.
 
+mod hooked;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::core::rules::{Durability, Rule, Rules};
 use crate::core::stats::Stats;
 use crate::exchange::Exchange;
 use crate::guard::Guard;
+use crate::hook::HookStats;
 use crate::http::admin::Admin;
 use crate::http::api::Api;
 use crate::http::bayeux::Endpoint;
@@ -94,7 +97,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let registry = Registry::new();
     let stats = Stats::register(&registry).map_err(about("metrics"))?;
     let http_stats = HttpStats::register(&registry).map_err(about("metrics"))?;
+    let hook_stats = HookStats::register(&registry).map_err(about("metrics"))?;
     let (broker, storage) = open_broker(config, stats).await?;
+    let hook = hooked::open(config, hook_stats, broker.clock())?;
     let bodies = BodyBudget::new(size(config.limits.body_bytes_total.get()));
     let admin_origins = origins(config, config.admin);
     let gzip = Arc::new(gzip(config));
@@ -130,7 +135,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
             stop: running.stop.clone(),
         })
     });
-    let endpoint = endpoint(config, &broker, cookies, bodies, gzip, Arc::new(Guard::open()));
+    let guard = Arc::new(Guard::open().with_hook(hook, "token", None));
+    let endpoint = endpoint(config, &broker, cookies, bodies, gzip, guard);
     let site = site(config, endpoint, sockets, &broker, &http_stats);
     let public = listener(public, connections, running.public_tasks.clone(), &running.stop);
     tokio::spawn(public.serve(routes::public(site)));

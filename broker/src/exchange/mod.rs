@@ -4,6 +4,7 @@
 //! request itself published is among them, and go first: events, then replies in the order of the
 //! requests, the connect reply last (decisions 3.2). A connect that stands alone may be held.
 
+mod asking;
 mod connect;
 mod identity;
 mod turn;
@@ -153,9 +154,11 @@ impl Exchange {
         }
         let who = self.speaker(&caller, &messages).await;
         let mut turn = Turn::new(&self.broker, &self.guard, caller, who, &messages);
-        for message in &messages {
-            turn.take(message);
+        let line = turn.ask(&messages).await;
+        for (place, message) in messages.iter().enumerate() {
+            turn.take(place, message);
         }
+        drop(line);
         turn.settle().await;
         Ok(turn.finish())
     }
@@ -183,9 +186,11 @@ impl Exchange {
         if bound.is_none() && turn.lacks_cookie() {
             return Ok(SocketTurn { lacks_cookie: true, ..SocketTurn::default() });
         }
-        for message in &messages {
-            turn.take(message);
+        let line = turn.ask(&messages).await;
+        for (place, message) in messages.iter().enumerate() {
+            turn.take(place, message);
         }
+        drop(line);
         turn.settle().await;
         Ok(turn.finish_on_socket())
     }
@@ -211,7 +216,10 @@ impl Exchange {
                 // Who is nobody costs no more than this answer (R34).
                 match self.newcomer(caller, message).await {
                     Ok(who) => self.open_session(Wishes { replay, ack, who }),
-                    Err(error) => Err((error, self.broker.advice(Reconnect::None))),
+                    Err(error) => {
+                        let advice = self.advice_to_refused(&error);
+                        Err((error, advice))
+                    }
                 }
             }
             Ok(_) => Err((Error::ConnectionTypes, self.broker.advice(Reconnect::None))),

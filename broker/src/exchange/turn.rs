@@ -8,6 +8,7 @@ use weft_protocol::{
     publish_status, publisher_ext,
 };
 
+use super::asking::{Verdict, Verdicts};
 use super::connect::{
     HeldConnect, PendingConnect, asked_timesync, carried, frames_len, push_frames,
 };
@@ -25,18 +26,18 @@ use crate::guard::{Guard, Who};
 
 /// A session's part in one request: who speaks, what it set off, what it is answered.
 pub(super) struct Turn<'x, 'm> {
-    broker: &'x Arc<Broker>,
-    guard: &'x Guard,
-    caller: Caller,
+    pub(super) broker: &'x Arc<Broker>,
+    pub(super) guard: &'x Guard,
+    pub(super) caller: Caller,
     /// Whom the session speaks for.
-    who: Option<Arc<Principal>>,
+    pub(super) who: Option<Arc<Principal>>,
     /// Why nothing is done for whoever speaks.
-    barred: Option<Error>,
+    pub(super) barred: Option<Error>,
     /// Whether it is the request's only message.
     alone: bool,
-    client_id: Option<&'m str>,
-    speaker: Result<Arc<SessionHandle>, Stranger>,
-    wakes: Wakes,
+    pub(super) client_id: Option<&'m str>,
+    pub(super) speaker: Result<Arc<SessionHandle>, Stranger>,
+    pub(super) wakes: Wakes,
     replies: Vec<Reply<'m>>,
     /// Publications that are not settled, with the place of their reply and whether that is to say
     /// what became of them.
@@ -46,6 +47,8 @@ pub(super) struct Turn<'x, 'm> {
     connects: Vec<PendingConnect<&'m RawValue>>,
     /// Whether a subscription asked for what was published before.
     replays: bool,
+    /// What the hook said of its messages.
+    pub(super) verdicts: Verdicts,
 }
 
 impl<'x, 'm> Turn<'x, 'm> {
@@ -85,6 +88,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             shunned: false,
             connects: Vec::new(),
             replays: false,
+            verdicts: Verdicts::default(),
         }
     }
 
@@ -103,8 +107,8 @@ impl<'x, 'm> Turn<'x, 'm> {
             && self.speaker.as_ref().is_err_and(|stranger| stranger.exists)
     }
 
-    /// Works off a message.
-    pub(super) fn take(&mut self, message: &'m Message<'m>) {
+    /// Works off a message, which stands at this place of its request.
+    pub(super) fn take(&mut self, place: usize, message: &'m Message<'m>) {
         let request = match &message.request {
             Ok(request) => request,
             Err(error) if message.is_to("/meta/connect") => {
@@ -123,6 +127,10 @@ impl<'x, 'm> Turn<'x, 'm> {
         };
         if let Some(error) = self.barred.clone().filter(|_| *request != Request::Disconnect) {
             return self.bar(message, error);
+        }
+        let verdict = self.verdicts.take(place);
+        if let Some(Verdict::Refused(error)) = verdict {
+            return self.deny(message, error);
         }
         let broker = self.broker;
         let outcome = match request {
@@ -152,7 +160,7 @@ impl<'x, 'm> Turn<'x, 'm> {
                 return self.publish(message, &session, channel, data);
             }
             Request::Service { channel, .. } => {
-                Err(Error::ServiceUnknown(channel.clone().into_owned()))
+                self.answer_call(&session, message, channel, verdict)
             }
             // Found and answered before any turn begins.
             Request::Handshake { .. } => Err(Error::ChannelInvalid),
@@ -233,6 +241,14 @@ impl<'x, 'm> Turn<'x, 'm> {
             }
             Err(error) => self.refuse_publication(message, error),
         }
+    }
+
+    /// Refuses a message on the hook's behalf.
+    fn deny(&mut self, message: &'m Message<'m>, error: Error) {
+        if is_to_subscribers(message) {
+            self.count_refused(&error);
+        }
+        self.reply(message, Err(error));
     }
 
     fn refuse_publication(&mut self, message: &'m Message<'m>, error: Error) {

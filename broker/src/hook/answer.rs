@@ -38,16 +38,6 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Names that are denied.
-#[derive(Debug, Default)]
-pub(super) struct Denied(BTreeSet<String>);
-
-impl Denied {
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.0.contains(name)
-    }
-}
-
 /// An answer that makes sense.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -58,7 +48,7 @@ pub(super) struct Answer {
     /// For how long it may be remembered, if it says so.
     pub(super) cache: Option<Duration>,
     /// Which of several names are denied, if it says so.
-    pub(super) denied: Option<Denied>,
+    denied: BTreeSet<String>,
     pub(super) data: Option<Box<str>>,
     bytes: usize,
 }
@@ -75,7 +65,8 @@ struct Wire<'a> {
     claims: Map<String, Value>,
     expires_in: Option<f64>,
     cache: Option<f64>,
-    denied: Option<BTreeSet<String>>,
+    #[serde(default)]
+    denied: BTreeSet<String>,
     #[serde(borrow, default, deserialize_with = "given")]
     data: Option<&'a RawValue>,
 }
@@ -109,7 +100,7 @@ impl Answer {
             text: wire.error.as_deref().and_then(reason),
             identity,
             cache: wire.cache.map(|time| seconds(time).unwrap_or(Duration::MAX)),
-            denied: wire.denied.map(Denied),
+            denied: wire.denied,
             data: wire.data.map(|data| Box::from(data.get())),
             bytes: body.len(),
         })
@@ -124,7 +115,7 @@ impl Answer {
             text: told.and_then(|told| told.text),
             identity: None,
             cache: Some(Duration::ZERO),
-            denied: None,
+            denied: BTreeSet::new(),
             data: None,
             bytes: body.len(),
         }
@@ -135,6 +126,11 @@ impl Answer {
             return Ok(self.identity.clone());
         }
         Err(Denial { code: self.code, text: self.text.clone() })
+    }
+
+    /// Whether it names this one as refused.
+    pub(super) fn denies(&self, name: &str) -> bool {
+        self.denied.contains(name)
     }
 
     pub(super) fn is_large(&self) -> bool {

@@ -180,50 +180,43 @@ impl Hook {
             return Ok(());
         }
         let now = self.clock.now();
-        let one = |pattern| Matter::Subscribe { patterns: vec![pattern], history };
         let mut asked = Vec::new();
         for &pattern in patterns {
-            match self.recall(asker, &one(pattern), now) {
+            match self.recall(asker, &one(pattern, history), now) {
                 None => asked.push(pattern),
                 Some(Ok(_)) => {}
                 Some(Err(denial)) => {
-                    return Err(Refusal::Denied(denial).of(vec![pattern.to_owned()], denied_read));
+                    let names = vec![pattern.to_owned()];
+                    return Err(Refusal::Denied(denial).of(names, Error::SubscribeDenied));
                 }
             }
         }
         if asked.is_empty() {
             return Ok(());
         }
-        let names = || asked.iter().map(|&name| name.to_owned()).collect();
-        let matter = Matter::Subscribe { patterns: asked.clone(), history };
+        let matter = Matter::Subscribe { patterns: asked, history };
         let answer = match self.ask(asker, &matter).await {
             Ok(answer) => answer,
             Err(Refusal::Allowed) => return Ok(()),
-            Err(refusal) => return Err(refusal.of(names(), denied_read)),
+            Err(refusal) => return Err(refusal.of(matter.names(), Error::SubscribeDenied)),
         };
-        let decision = answer.decision();
-        match decision {
-            Ok(_) => {
-                for pattern in asked {
-                    self.remember(asker, &one(pattern), &answer);
-                }
-                Ok(())
-            }
-            Err(denial) => {
-                let named: Vec<&str> = match &answer.denied {
-                    Some(denied) => asked.into_iter().filter(|name| denied.has(name)).collect(),
-                    None => Vec::new(),
-                };
-                // Of several, nobody knows which it would refuse alone, unless it says so.
-                let alone = patterns.len() == 1;
-                let refused = if alone || named.is_empty() { patterns.to_vec() } else { named };
-                if alone || answer.denied.is_some() {
-                    refused.iter().for_each(|name| self.remember(asker, &one(name), &answer));
-                }
-                let refused = refused.into_iter().map(str::to_owned).collect();
-                Err(Refusal::Denied(denial).of(refused, denied_read))
-            }
+        let Matter::Subscribe { patterns: asked, .. } = matter else { return Ok(()) };
+        let Err(denial) = answer.decision() else {
+            asked.iter().for_each(|name| self.remember(asker, &one(name, history), &answer));
+            return Ok(());
+        };
+        let named = asked.iter().copied().filter(|name| answer.denies(name));
+        let mut refused: Vec<&str> = named.collect();
+        // Of several, nobody knows which it would refuse alone, unless it says so.
+        if refused.is_empty() && asked.len() == 1 {
+            refused.clone_from(&asked);
         }
+        refused.iter().for_each(|name| self.remember(asker, &one(name, history), &answer));
+        if refused.is_empty() {
+            refused = asked;
+        }
+        let refused = refused.into_iter().map(str::to_owned).collect();
+        Err(Refusal::Denied(denial).of(refused, Error::SubscribeDenied))
     }
 
     /// Whether somebody may publish this to a channel.
@@ -239,10 +232,12 @@ impl Hook {
         if !self.decides(Event::Publish) {
             return Ok(());
         }
-        let denied = |mut names: Vec<String>| Error::PublishDenied(names.pop().unwrap_or_default());
         match self.decide(asker, Matter::Publish { channel, data }).await {
             Ok(_) => Ok(()),
-            Err(refusal) => Err(refusal.of(vec![channel.to_owned()], denied)),
+            Err(refusal) => {
+                let denied = |names: Vec<String>| Error::PublishDenied(names.concat());
+                Err(refusal.of(vec![channel.to_owned()], denied))
+            }
         }
     }
 
@@ -259,16 +254,15 @@ impl Hook {
         if !self.serves(channel) {
             return Err(Error::ServiceUnknown(channel.to_owned()));
         }
-        let denied = |mut names: Vec<String>| Error::ServiceDenied(names.pop().unwrap_or_default());
-        let names = || vec![channel.to_owned()];
+        let names = vec![channel.to_owned()];
         let answer = match self.ask(asker, &Matter::Service { channel, data }).await {
             Ok(answer) => answer,
             // A call that nobody has answered has no answer, whatever is allowed.
-            Err(Refusal::Allowed) => return Err(Error::HookUnavailable(names())),
-            Err(refusal) => return Err(refusal.of(names(), denied)),
+            Err(Refusal::Allowed) => return Err(Error::HookUnavailable(names)),
+            Err(refusal) => return Err(refusal.of(names, service_denied)),
         };
         match (answer.decision(), answer.data) {
-            (Err(denial), None) => Err(Refusal::Denied(denial).of(names(), denied)),
+            (Err(denial), None) => Err(Refusal::Denied(denial).of(names, service_denied)),
             (decision, data) => Ok(Served { successful: decision.is_ok(), data }),
         }
     }
@@ -374,6 +368,11 @@ impl Refusal {
     }
 }
 
-fn denied_read(names: Vec<String>) -> Error {
-    Error::SubscribeDenied(names)
+fn service_denied(names: Vec<String>) -> Error {
+    Error::ServiceDenied(names.concat())
+}
+
+/// One name of several.
+fn one(pattern: &str, history: bool) -> Matter<'_> {
+    Matter::Subscribe { patterns: vec![pattern], history }
 }

@@ -68,6 +68,17 @@ impl Matter<'_> {
             Self::Service { .. } => Event::Service,
         }
     }
+
+    /// The channels that it is about.
+    pub(super) fn names(&self) -> Vec<String> {
+        match self {
+            Self::Handshake { .. } => Vec::new(),
+            Self::Subscribe { patterns, .. } => patterns.iter().map(|&it| it.to_owned()).collect(),
+            Self::Publish { channel, .. } | Self::Service { channel, .. } => {
+                vec![(*channel).to_owned()]
+            }
+        }
+    }
 }
 
 /// A question.

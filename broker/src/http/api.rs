@@ -12,13 +12,15 @@ use weft_protocol::{ChannelName, DecodeLimits, Error, publish_channel, publish_s
 
 use super::bayeux::Endpoint;
 use super::body::BodyFailure;
+use super::connection::Peer;
 use super::credentials;
 use super::headers;
 use super::origins::Verdict;
 use crate::core::broker::Broker;
 use crate::core::principal::Principal;
 use crate::core::publishing::Published;
-use crate::guard::Guard;
+use crate::guard::{Guard, Newcomer};
+use crate::hook::Asker;
 
 /// The API beside Bayeux.
 #[derive(Debug)]
@@ -147,11 +149,22 @@ impl Api {
     ///
     /// # Errors
     /// 401 without good credentials.
-    pub async fn admit(&self, headers: &HeaderMap) -> Result<Option<Arc<Principal>>, Refusal> {
+    pub async fn admit(
+        &self,
+        headers: &HeaderMap,
+        peer: &Peer,
+    ) -> Result<Option<Arc<Principal>>, Refusal> {
         let guard = self.guard();
         let shown = credentials::shown(guard, headers).await;
         let now_s = self.broker.clock().wall_us().div_euclid(1_000_000);
-        Ok(guard.admit(&shown, now_s)?)
+        let from = Newcomer { address: peer.address.ip(), ext: None };
+        Ok(guard.let_in(&shown, from, now_s).await?)
+    }
+
+    /// Somebody without a session, as the hook is told of them.
+    #[must_use]
+    pub fn asker<'a>(&self, principal: Option<&'a Principal>, peer: &Peer) -> Asker<'a> {
+        Asker { principal, address: peer.address.ip(), session: None }
     }
 
     /// Who may do what.

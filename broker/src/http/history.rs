@@ -14,6 +14,7 @@ use weft_protocol::Error;
 use super::accept::takes_gzip;
 use super::api::{Api, Refusal, answer, channel_of};
 use super::body::{FREE_BYTES, Share};
+use super::connection::Peer;
 use super::gzip::Coding;
 use crate::core::history::{History, Since};
 use crate::core::past::Page;
@@ -30,12 +31,12 @@ pub async fn handle(
     method: Method,
     path: String,
     query: String,
-    headers: HeaderMap,
+    (headers, peer): (HeaderMap, Arc<Peer>),
 ) -> Response<Bytes> {
     if let Some(refused) = api.refuse(&method, &headers, METHODS) {
         return refused;
     }
-    let mut response = match read(&api, &path, &query, &headers).await {
+    let mut response = match read(&api, &path, &query, (&headers, &peer)).await {
         Ok((page, coding)) => {
             let mut response = answer(page);
             coding.tell(&mut response);
@@ -63,7 +64,7 @@ async fn read(
     api: &Api,
     path: &str,
     query: &str,
-    headers: &HeaderMap,
+    (headers, peer): (&HeaderMap, &Peer),
 ) -> Result<(Bytes, Coding), Refusal> {
     if !api.history {
         return Err(Refusal::new(404, "history is not served here"));
@@ -81,8 +82,14 @@ async fn read(
             _ => {}
         }
     }
-    let who = api.admit(headers).await?;
+    let who = api.admit(headers, peer).await?;
     api.guard().may_look_back(who.as_deref(), &channel)?;
+    let asker = api.asker(who.as_deref(), peer);
+    let lets = api.guard().hook_may_read(&asker, &[&channel], true).await;
+    lets.map_err(|error| match error {
+        Error::SubscribeDenied(names) => Error::HistoryDenied(names),
+        error => error,
+    })?;
     let body = &api.endpoint.body;
     let share = tokio::time::timeout(body.time, body.budget.share(BYTES)).await;
     let Ok(Some(mut share)) = share else { return Err(Error::Overloaded.into()) };

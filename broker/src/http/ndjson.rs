@@ -123,7 +123,7 @@ impl Lines {
                 Next::Outcome(line) => self.push(&line),
                 Next::Chunk(Ok(Some(Ok(chunk)))) => ended = !self.chunk(chunk).await,
                 Next::Chunk(Ok(None)) => {
-                    self.end();
+                    self.end().await;
                     ended = true;
                 }
                 Next::Chunk(Ok(Some(Err(_)))) => {
@@ -176,7 +176,7 @@ impl Lines {
                 drop(std::mem::take(&mut wakes));
                 self.api.broker.room().await;
             }
-            if !self.line(&mut wakes) {
+            if !self.line(&mut wakes).await {
                 return false;
             }
         }
@@ -184,14 +184,14 @@ impl Lines {
     }
 
     /// The last line may lack its end.
-    fn end(&mut self) {
+    async fn end(&mut self) {
         if self.partial.too_long || !self.partial.bytes.is_empty() {
-            self.line(&mut Wakes::default());
+            self.line(&mut Wakes::default()).await;
         }
     }
 
     /// Publishes the line that is complete now; false if nothing more is wanted.
-    fn line(&mut self, wakes: &mut Wakes) -> bool {
+    async fn line(&mut self, wakes: &mut Wakes) -> bool {
         let Partial { bytes, too_long, share: _share, .. } = std::mem::take(&mut self.partial);
         let line = bytes.strip_suffix(b"\r").unwrap_or(&bytes);
         if too_long || line.len() > self.api.endpoint.body.bytes {
@@ -215,8 +215,18 @@ impl Lines {
                 return true;
             }
         };
-        let publishing = api.name(&message.channel).and_then(|channel| {
+        let mut may = api.name(&message.channel).and_then(|channel| {
             api.guard().may_publish(self.who.as_deref(), channel.as_str())?;
+            Ok(channel)
+        });
+        if let (true, Ok(channel)) = (api.guard().hook_hears_publications(), may.clone()) {
+            // Whoever waits for the lines before this one does not wait for the hook.
+            drop(std::mem::take(wakes));
+            let asker = api.asker(self.who.as_deref(), &self.peer);
+            let lets = api.guard().hook_may_publish(&asker, channel.as_str(), &message.data).await;
+            may = lets.map(|()| channel);
+        }
+        let publishing = may.and_then(|channel| {
             let publication = Publication {
                 by: self.who.as_deref(),
                 ext: message.ext.as_deref(),

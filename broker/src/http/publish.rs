@@ -1,5 +1,6 @@
 //! `POST /publish/<channel>` and `POST /publish`: messages from servers, no Bayeux needed.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
@@ -18,6 +19,7 @@ use super::ndjson::Lines;
 use crate::core::held::Wakes;
 use crate::core::principal::Principal;
 use crate::core::publishing::{Publication, Publishing};
+use crate::hook::{Asker, Hook};
 
 const METHODS: &str = "POST, OPTIONS";
 
@@ -46,7 +48,7 @@ where
         }
         return Answered::Whole(response);
     }
-    let asked = match api.admit(&head.headers).await {
+    let asked = match api.admit(&head.headers, &head.peer).await {
         Ok(who) => asked(&api, &head, &path, who),
         Err(refusal) => Err(refusal),
     };
@@ -162,20 +164,25 @@ where
     let body = body::read(&head.headers, body, &api.endpoint.body).await?;
     match asked? {
         Asked { channel: Some(channel), durable, key, who, .. } => {
-            one(api, &channel, (key, durable, who.as_deref()), &body).await
+            one(api, &channel, (key, durable), &api.asker(who.as_deref(), &head.peer), &body).await
         }
-        Asked { durable, who, .. } => many(api, durable, who.as_deref(), &body).await,
+        Asked { durable, who, .. } => {
+            many(api, durable, &api.asker(who.as_deref(), &head.peer), &body).await
+        }
     }
 }
 
 async fn one(
     api: &Api,
     channel: &str,
-    (key, durable, by): (Option<&str>, bool, Option<&Principal>),
+    (key, durable): (Option<&str>, bool),
+    asker: &Asker<'_>,
     body: &[u8],
 ) -> Result<String, Refusal> {
     let data = publish_data(body, &api.limits)
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
+    api.guard().hook_may_publish(asker, channel, &data).await?;
+    let by = asker.principal;
     let publication =
         Publication { key, durable, by, ..Publication::new(api.name(channel)?, &data) };
     let publishing = api.broker.publish(&publication, &mut Wakes::default())?;
@@ -183,12 +190,7 @@ async fn one(
 }
 
 /// All or nothing: one bad message refuses all of them, and says which.
-async fn many(
-    api: &Api,
-    durable: bool,
-    by: Option<&Principal>,
-    body: &[u8],
-) -> Result<String, Refusal> {
+async fn many(api: &Api, durable: bool, asker: &Asker<'_>, body: &[u8]) -> Result<String, Refusal> {
     let messages = publish_array(body, &api.limits, api.guard().token_field())
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
     let mut publications = Vec::with_capacity(messages.len());
@@ -197,16 +199,17 @@ async fn many(
         let message = message.map_err(|error| Refusal::of_one(index, error.to_string()))?;
         let channel = api.name(&message.channel);
         let channel = channel.map_err(|error| Refusal::of_one(index, error.to_string()))?;
-        let may = api.guard().may_publish(by, channel.as_str());
+        let may = api.guard().may_publish(asker.principal, channel.as_str());
         may.map_err(|error| Refusal { index: Some(index), ..error.into() })?;
         publications.push(Publication {
-            by,
+            by: asker.principal,
             ext: message.ext.as_deref(),
             key: message.key.as_deref(),
             durable,
             ..Publication::new(channel, &message.data)
         });
     }
+    hook_lets_all(api, asker, &publications).await?;
     let all = api.broker.publish_all(&publications, &mut Wakes::default());
     let all = all.map_err(|(index, error)| Refusal { index: Some(index), ..error.into() })?;
     let mut out = String::from("[");
@@ -218,6 +221,40 @@ async fn many(
     }
     out.push(']');
     Ok(out)
+}
+
+/// One that the hook refuses refuses them all.
+async fn hook_lets_all(
+    api: &Api,
+    asker: &Asker<'_>,
+    publications: &[Publication<'_>],
+) -> Result<(), Refusal> {
+    let guard = api.guard();
+    let Some(hook) = guard.hook().filter(|_| guard.hook_hears_publications()) else {
+        return Ok(());
+    };
+    let ask = |(index, it)| lets(hook, asker, index, it);
+    let asked: Vec<Lets<'_>> = publications.iter().enumerate().map(ask).collect();
+    let mut lets = futures_util::StreamExt::buffered(tokio_stream::iter(asked), hook.at_once());
+    while let Some(lets) = lets.next().await {
+        lets?;
+    }
+    Ok(())
+}
+
+/// A question that is being asked.
+type Lets<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + 'a>>;
+
+fn lets<'a>(
+    hook: &'a Hook,
+    asker: &'a Asker<'a>,
+    index: usize,
+    asked: &'a Publication<'a>,
+) -> Lets<'a> {
+    Box::pin(async move {
+        let lets = hook.may_publish(asker, asked.channel.as_str(), asked.data).await;
+        lets.map_err(|error| Refusal { index: Some(index), ..error.into() })
+    })
 }
 
 fn wants_durable(query: &str) -> Result<bool, Refusal> {

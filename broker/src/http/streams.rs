@@ -125,13 +125,16 @@ async fn open(
     }
     let api = &streams.api;
     let Asked { patterns, from, padding } = asked(api, head, path)?;
-    let who = api.admit(&head.headers).await?;
+    let who = api.admit(&head.headers, &head.peer).await?;
     api.guard().may_subscribe(who.as_deref(), &patterns, None)?;
     if from != Beginning::Now {
         for pattern in &patterns {
             api.guard().may_look_back(who.as_deref(), pattern)?;
         }
     }
+    let names: Vec<&str> = patterns.iter().map(|text| &**text).collect();
+    let asker = api.asker(who.as_deref(), &head.peer);
+    api.guard().hook_may_read(&asker, &names, from != Beginning::Now).await?;
     let id = streams.ids.next().ok_or(Error::Overloaded)?;
     let reader = Reader::open(&api.broker, id, (&patterns, from), who)
         .map_err(|error| Refusal::new(error.code(), error.to_string()))?;

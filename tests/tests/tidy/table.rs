@@ -151,8 +151,15 @@ pub(super) const TABLE: &[Area] = &[
         NO_SOCKETS,
     ),
     area(
-        &["broker/src/guard.rs"],
-        &["arc_swap", "crate::core::policy", "crate::core::principal", "weft_protocol"],
+        &["broker/src/guard.rs", "broker/src/guard/"],
+        &[
+            "arc_swap",
+            "crate::core::policy",
+            "crate::core::principal",
+            "crate::guard",
+            "crate::hook",
+            "weft_protocol",
+        ],
         NO_SOCKETS,
     ),
     area(
@@ -184,6 +191,8 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core",
             "crate::exchange",
             "crate::guard",
+            "crate::hook",
+            "futures_util",
             "tokio::task::yield_now",
             "weft_protocol",
         ],
@@ -400,11 +409,13 @@ pub(super) const TABLE: &[Area] = &[
         NO_SOCKETS,
     ),
     area(
-        &["broker/src/server.rs"],
+        &["broker/src/server.rs", "broker/src/server/"],
         &[
             "crate::config",
             "crate::core",
             "crate::exchange",
+            "crate::hook",
+            "crate::server",
             "crate::guard",
             HTTP,
             "crate::storage",
