@@ -102,7 +102,8 @@ impl Question<'_> {
             out,
             r#"{{"event":"{event}","id":"{id}","time":"{time}","address":"{address}","principal":"#
         );
-        out.push_str(&principal.map_or_else(|| "null".to_owned(), spell_principal));
+        let known = principal.filter(|principal| principal.kind != Kind::Anonymous);
+        out.push_str(&known.map_or_else(|| "null".to_owned(), spell_principal));
         if let Some(session) = session {
             let _ = write!(out, r#","client":"{}""#, fingerprint(session));
         }
