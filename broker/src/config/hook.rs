@@ -10,7 +10,7 @@ use serde::{
 use weft_protocol::{ChannelLimits, Pattern};
 
 use super::check::Problems;
-use super::{ByteSize, Config, HumanDuration};
+use super::{ByteSize, Config, HumanDuration, Secret};
 
 /// `[hook]`: an HTTP service that decides who may come in and do what, and answers `/service`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,13 @@ impl Default for Hook {
             ca: PathBuf::new(),
             body_max: ByteSize::kib(64),
         }
+    }
+}
+
+impl Hook {
+    /// Whether it decides who may come in.
+    pub(super) fn judges(&self) -> bool {
+        !self.url.is_empty() && self.events.contains(&HookEvent::Handshake)
     }
 }
 
@@ -129,25 +136,6 @@ impl<'de> Deserialize<'de> for HookServices {
             }
         }
         deserializer.deserialize_any(Either)
-    }
-}
-
-/// A text that nobody is shown.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text, if there is one.
-    #[must_use]
-    pub fn get(&self) -> Option<&str> {
-        Some(self.0.as_str()).filter(|text| !text.is_empty())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "none" } else { "…" })
     }
 }
 

@@ -16,8 +16,10 @@ use super::Exchange;
 use super::turn::Turn;
 use crate::core::broker::Stranger;
 use crate::core::connect::TOKEN_EXPIRED;
+use crate::core::id::SessionId;
 use crate::core::session::SessionHandle;
-use crate::hook::{Asker, Event, Hook, Place, Served};
+use crate::guard::{Asker, Guard};
+use crate::hook::{Event, Hook, Place, Served};
 
 const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
 
@@ -72,12 +74,9 @@ impl<'x, 'm> Turn<'x, 'm> {
                 return None;
             }
         };
-        let (who, address) = (self.who.clone(), self.caller.address);
-        let asker = Asker { principal: who.as_deref(), address, session: Some(session.id) };
-        let calls: Vec<Call<'_>> = questions
-            .into_iter()
-            .map(|(place, matter)| call(hook, &asker, place, matter))
-            .collect();
+        let asker = self.asker.clone();
+        let calls: Vec<Call<'_>> =
+            questions.into_iter().map(|asked| call(guard, &asker, session.id, asked)).collect();
         let answers = stream::iter(calls).buffer_unordered(hook.at_once());
         let answers: Vec<(usize, Option<Verdict>)> = answers.collect().await;
         let heeded = answers.into_iter().filter_map(|(place, it)| Some((place, it?)));
@@ -88,22 +87,21 @@ impl<'x, 'm> Turn<'x, 'm> {
 
     /// What there is to ask about a message. What the rules refuse is not asked.
     fn question(&self, hook: &Hook, message: &'m Message<'m>) -> Option<Matter<'m>> {
-        let who = self.who.as_deref();
+        let asker = &self.asker;
         match message.request.as_ref().ok()? {
             Request::Subscribe { patterns } if hook.decides(Event::Subscribe) => {
                 let replay = message.ext.and_then(Replay::read);
-                self.guard.may_subscribe(who, patterns, replay.as_ref()).ok()?;
+                self.guard.may_subscribe(asker, patterns, replay.as_ref()).ok()?;
                 let history = replay.is_some_and(|replay| replay.past().next().is_some());
                 let patterns = patterns.iter().map(|text| &**text);
                 let patterns: Vec<&str> = patterns.filter(|text| is_asked_about(text)).collect();
                 (!patterns.is_empty()).then_some(Matter::Subscribe { patterns, history })
             }
             Request::Publish { channel, data } if hook.decides(Event::Publish) => {
-                self.guard.may_publish(who, channel).ok()?;
+                self.guard.may_publish(asker, channel).ok()?;
                 Some(Matter::Publish { channel, data })
             }
             Request::Service { channel, data } if hook.serves(channel) => {
-                self.guard.may_call(who, channel).ok()?;
                 Some(Matter::Call { channel, data })
             }
             _ => None,
@@ -128,7 +126,6 @@ impl<'x, 'm> Turn<'x, 'm> {
         channel: &str,
         verdict: Option<Verdict>,
     ) -> Result<(), Error> {
-        self.guard.may_call(self.who.as_deref(), channel)?;
         let Some(Verdict::Served(Served { successful, data })) = verdict else {
             return Err(Error::ServiceUnknown(channel.to_owned()));
         };
@@ -148,16 +145,30 @@ fn is_asked_about(pattern: &str) -> bool {
 /// A question that is being asked.
 type Call<'a> = Pin<Box<dyn Future<Output = (usize, Option<Verdict>)> + Send + 'a>>;
 
-fn call<'a>(hook: &'a Hook, asker: &'a Asker<'a>, place: usize, matter: Matter<'a>) -> Call<'a> {
-    Box::pin(async move { (place, put(hook, asker, matter).await) })
+fn call<'a>(
+    guard: &'a Guard,
+    asker: &'a Asker,
+    session: SessionId,
+    (place, matter): (usize, Matter<'a>),
+) -> Call<'a> {
+    Box::pin(async move { (place, put(guard, asker, session, matter).await) })
 }
 
-async fn put(hook: &Hook, asker: &Asker<'_>, matter: Matter<'_>) -> Option<Verdict> {
+async fn put(
+    guard: &Guard,
+    asker: &Asker,
+    session: SessionId,
+    matter: Matter<'_>,
+) -> Option<Verdict> {
     let decided = match matter {
-        Matter::Subscribe { patterns, history } => hook.may_read(asker, &patterns, history).await,
-        Matter::Publish { channel, data } => hook.may_publish(asker, channel, data).await,
+        Matter::Subscribe { patterns, history } => {
+            guard.hook_may_read(asker, Some(session), (&patterns, history)).await
+        }
+        Matter::Publish { channel, data } => {
+            guard.hook_may_publish(asker, Some(session), (channel, data)).await
+        }
         Matter::Call { channel, data } => {
-            let served = hook.serve(asker, channel, data).await;
+            let served = guard.hook_serve(asker, session, (channel, data)).await;
             return Some(served.map_or_else(Verdict::Refused, Verdict::Served));
         }
     };

@@ -1,16 +1,16 @@
 //! Who speaks: by the head of a request, or by credentials in a message's `ext` (checklist K1, K2).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use weft_protocol::{Error, Message, shown_ext, token};
 
 use super::{Caller, Exchange};
-use crate::core::principal::Principal;
-use crate::guard::{Newcomer, Who};
+use crate::guard::{Asker, Newcomer, Who};
 
 /// How long before its end a grant of the hook's may be renewed.
 const RENEWAL: Duration = Duration::from_secs(60);
+/// What is begun by a handshake.
+const HANDSHAKE: &str = "handshake";
 
 impl Exchange {
     /// Who shakes hands, where that is asked.
@@ -21,27 +21,28 @@ impl Exchange {
         &self,
         caller: &Caller,
         message: &Message<'_>,
-    ) -> Result<Option<Arc<Principal>>, Error> {
-        let who = self.shown(caller, std::slice::from_ref(message)).await;
+    ) -> Result<Asker, Error> {
+        let said = self.shown(caller, std::slice::from_ref(message)).await;
         let field = self.guard.token_field().unwrap_or_default();
         let ext = message.ext.and_then(|ext| shown_ext(ext, field));
-        let from = Newcomer { address: caller.address, ext: ext.as_deref() };
-        self.guard.let_in(&who, from, self.wall_s()).await
+        let ext = ext.as_deref();
+        self.guard.let_in(&said, Newcomer { address: caller.address, what: HANDSHAKE, ext }).await
     }
 
     /// Who speaks in a request: whoever the credentials in its messages name, of which the last
     /// count, else those in its head.
     pub(super) async fn speaker(&self, caller: &Caller, messages: &[Message<'_>]) -> Who {
-        let who = self.shown(caller, messages).await;
-        if !matches!(who, Who::Claimed(_)) {
-            return who;
+        let said = self.shown(caller, messages).await;
+        if !matches!(said, Who::Claimed(_)) {
+            return said;
         }
         // Whom a session speaks for was asked when it began, and is asked again when that ends.
         let client_id = messages.iter().find_map(|message| message.client_id.as_deref());
         if !self.broker.ends_within(client_id, RENEWAL) {
             return Who::Unsaid;
         }
-        self.guard.renewed(&who, Newcomer { address: caller.address, ext: None }).await
+        let address = caller.address;
+        self.guard.renewed(&said, Newcomer { address, what: HANDSHAKE, ext: None }).await
     }
 
     /// The same, as far as it can be told by looking at credentials.
@@ -56,12 +57,10 @@ impl Exchange {
         };
         match who {
             // A socket's head was read long ago.
-            Who::Known(who) if who.expires.is_some_and(|at| self.wall_s() >= at) => Who::Unsaid,
+            Who::Known(who) if who.expires.is_some_and(|at| self.guard.wall_s() >= at) => {
+                Who::Unsaid
+            }
             who => who,
         }
-    }
-
-    fn wall_s(&self) -> i64 {
-        self.broker.clock().wall_us().div_euclid(1_000_000)
     }
 }

@@ -12,14 +12,14 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::Decision;
-use super::question::{Asker, Matter, spell_principal};
+use super::question::{Matter, Party, spell_principal};
 
 /// What is asked, as a digest: no credential is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key([u8; 32]);
 
 impl Key {
-    pub(super) fn of(asker: &Asker<'_>, matter: &Matter<'_>) -> Self {
+    pub(super) fn of(party: &Party<'_>, matter: &Matter<'_>) -> Self {
         let mut digest = Sha256::new();
         // Each part with its length, so that no two questions spell the same.
         let mut part = |text: Option<&str>| {
@@ -27,8 +27,8 @@ impl Key {
             digest.update(text.unwrap_or_default());
         };
         part(Some(matter.event().name()));
-        part(asker.principal.map(spell_principal).as_deref());
-        part(Some(&asker.address.to_string()));
+        part(party.principal.map(spell_principal).as_deref());
+        part(Some(&party.address.to_string()));
         match matter {
             Matter::Handshake { token, ext } => {
                 part(*token);
@@ -144,8 +144,8 @@ mod tests {
         let somebody =
             |subject: &str| Principal { subject: subject.into(), ..Principal::anonymous() };
         let (one, two) = (somebody("one"), somebody("two"));
-        let asker = |principal| Asker { principal, address: SOMEWHERE, session: None };
-        let elsewhere = Asker { address: "192.0.2.1".parse().expect("ip"), ..asker(Some(&one)) };
+        let party = |principal| Party { principal, address: SOMEWHERE, session: None };
+        let elsewhere = Party { address: "192.0.2.1".parse().expect("ip"), ..party(Some(&one)) };
         let publish = |channel, data| Matter::Publish { channel, data };
         let read = |patterns: &[&'static str], history| Matter::Subscribe {
             patterns: patterns.to_vec(),
@@ -153,21 +153,21 @@ mod tests {
         };
         let greet = |token, ext| Matter::Handshake { token, ext };
         let keys = [
-            Key::of(&asker(Some(&one)), &publish("/a", "1")),
-            Key::of(&asker(Some(&two)), &publish("/a", "1")),
-            Key::of(&asker(None), &publish("/a", "1")),
+            Key::of(&party(Some(&one)), &publish("/a", "1")),
+            Key::of(&party(Some(&two)), &publish("/a", "1")),
+            Key::of(&party(None), &publish("/a", "1")),
             Key::of(&elsewhere, &publish("/a", "1")),
-            Key::of(&asker(Some(&one)), &publish("/b", "1")),
-            Key::of(&asker(Some(&one)), &read(&["/a"], false)),
-            Key::of(&asker(Some(&one)), &read(&["/a"], true)),
-            Key::of(&asker(Some(&one)), &read(&["/a", "/b"], false)),
-            Key::of(&asker(None), &greet(None, None)),
-            Key::of(&asker(None), &greet(Some(""), None)),
-            Key::of(&asker(None), &greet(Some("a"), Some("b"))),
-            Key::of(&asker(None), &greet(Some("ab"), Some(""))),
+            Key::of(&party(Some(&one)), &publish("/b", "1")),
+            Key::of(&party(Some(&one)), &read(&["/a"], false)),
+            Key::of(&party(Some(&one)), &read(&["/a"], true)),
+            Key::of(&party(Some(&one)), &read(&["/a", "/b"], false)),
+            Key::of(&party(None), &greet(None, None)),
+            Key::of(&party(None), &greet(Some(""), None)),
+            Key::of(&party(None), &greet(Some("a"), Some("b"))),
+            Key::of(&party(None), &greet(Some("ab"), Some(""))),
         ];
         let all: std::collections::HashSet<Key> = keys.into_iter().collect();
         assert_eq!(all.len(), keys.len());
-        assert_eq!(keys[0], Key::of(&asker(Some(&one)), &publish("/a", "2")));
+        assert_eq!(keys[0], Key::of(&party(Some(&one)), &publish("/a", "2")));
     }
 }

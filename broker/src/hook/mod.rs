@@ -30,7 +30,7 @@ pub use self::client::InvalidHook;
 use self::client::{Client, Trouble};
 use self::order::Lines;
 pub use self::order::Place;
-pub use self::question::{Asker, Event};
+pub use self::question::{Event, Party};
 use self::question::{Matter, Question};
 pub use self::services::Services;
 pub use self::stats::HookStats;
@@ -155,7 +155,7 @@ impl Hook {
     /// 401 or 403 if it is denied; 503 if the hook cannot be asked.
     pub async fn admit(
         &self,
-        asker: &Asker<'_>,
+        party: &Party<'_>,
         token: Option<&str>,
         ext: Option<&str>,
     ) -> Result<Option<Arc<Identity>>, Error> {
@@ -163,7 +163,7 @@ impl Hook {
             return Ok(None);
         }
         let matter = Matter::Handshake { token, ext };
-        self.decide(asker, matter).await.map_err(|refusal| refusal.of_handshake())
+        self.decide(party, matter).await.map_err(|refusal| refusal.of_handshake())
     }
 
     /// Whether somebody may subscribe to all of these, or read what was published to them.
@@ -172,7 +172,7 @@ impl Hook {
     /// 403 naming those that are denied; 503 if the hook cannot be asked.
     pub async fn may_read(
         &self,
-        asker: &Asker<'_>,
+        party: &Party<'_>,
         patterns: &[&str],
         history: bool,
     ) -> Result<(), Error> {
@@ -182,7 +182,7 @@ impl Hook {
         let now = self.clock.now();
         let mut asked = Vec::new();
         for &pattern in patterns {
-            match self.recall(asker, &one(pattern, history), now) {
+            match self.recall(party, &one(pattern, history), now) {
                 None => asked.push(pattern),
                 Some(Ok(_)) => {}
                 Some(Err(denial)) => {
@@ -195,14 +195,14 @@ impl Hook {
             return Ok(());
         }
         let matter = Matter::Subscribe { patterns: asked, history };
-        let answer = match self.ask(asker, &matter).await {
+        let answer = match self.ask(party, &matter).await {
             Ok(answer) => answer,
             Err(Refusal::Allowed) => return Ok(()),
             Err(refusal) => return Err(refusal.of(matter.names(), Error::SubscribeDenied)),
         };
         let Matter::Subscribe { patterns: asked, .. } = matter else { return Ok(()) };
         let Err(denial) = answer.decision() else {
-            asked.iter().for_each(|name| self.remember(asker, &one(name, history), &answer));
+            asked.iter().for_each(|name| self.remember(party, &one(name, history), &answer));
             return Ok(());
         };
         let named = asked.iter().copied().filter(|name| answer.denies(name));
@@ -211,7 +211,7 @@ impl Hook {
         if refused.is_empty() && asked.len() == 1 {
             refused.clone_from(&asked);
         }
-        refused.iter().for_each(|name| self.remember(asker, &one(name, history), &answer));
+        refused.iter().for_each(|name| self.remember(party, &one(name, history), &answer));
         if refused.is_empty() {
             refused = asked;
         }
@@ -225,14 +225,14 @@ impl Hook {
     /// 403 if it is denied; 503 if the hook cannot be asked.
     pub async fn may_publish(
         &self,
-        asker: &Asker<'_>,
+        party: &Party<'_>,
         channel: &str,
         data: &str,
     ) -> Result<(), Error> {
         if !self.decides(Event::Publish) {
             return Ok(());
         }
-        match self.decide(asker, Matter::Publish { channel, data }).await {
+        match self.decide(party, Matter::Publish { channel, data }).await {
             Ok(_) => Ok(()),
             Err(refusal) => {
                 let denied = |names: Vec<String>| Error::PublishDenied(names.concat());
@@ -247,7 +247,7 @@ impl Hook {
     /// 404 if nobody answers this channel, 403 if the hook refuses, 503 if it cannot be asked.
     pub async fn serve(
         &self,
-        asker: &Asker<'_>,
+        party: &Party<'_>,
         channel: &str,
         data: &str,
     ) -> Result<Served, Error> {
@@ -255,7 +255,7 @@ impl Hook {
             return Err(Error::ServiceUnknown(channel.to_owned()));
         }
         let names = vec![channel.to_owned()];
-        let answer = match self.ask(asker, &Matter::Service { channel, data }).await {
+        let answer = match self.ask(party, &Matter::Service { channel, data }).await {
             Ok(answer) => answer,
             // A call that nobody has answered has no answer, whatever is allowed.
             Err(Refusal::Allowed) => return Err(Error::HookUnavailable(names)),
@@ -270,15 +270,15 @@ impl Hook {
     /// What is decided, from memory or by the hook.
     async fn decide(
         &self,
-        asker: &Asker<'_>,
+        party: &Party<'_>,
         matter: Matter<'_>,
     ) -> Result<Option<Arc<Identity>>, Refusal> {
-        if let Some(known) = self.recall(asker, &matter, self.clock.now()) {
+        if let Some(known) = self.recall(party, &matter, self.clock.now()) {
             return known.map_err(Refusal::Denied);
         }
-        match self.ask(asker, &matter).await {
+        match self.ask(party, &matter).await {
             Ok(answer) => {
-                self.remember(asker, &matter, &answer);
+                self.remember(party, &matter, &answer);
                 answer.decision().map_err(Refusal::Denied)
             }
             Err(Refusal::Allowed) => Ok(None),
@@ -286,27 +286,27 @@ impl Hook {
         }
     }
 
-    fn recall(&self, asker: &Asker<'_>, matter: &Matter<'_>, now: Instant) -> Option<Decision> {
+    fn recall(&self, party: &Party<'_>, matter: &Matter<'_>, now: Instant) -> Option<Decision> {
         if self.options.cache.is_zero() {
             return None;
         }
-        let decision = self.cache.get(&Key::of(asker, matter), now)?;
+        let decision = self.cache.get(&Key::of(party, matter), now)?;
         self.stats.inc(matter.event(), Outcome::Cached);
         Some(decision)
     }
 
-    fn remember(&self, asker: &Asker<'_>, matter: &Matter<'_>, answer: &Answer) {
+    fn remember(&self, party: &Party<'_>, matter: &Matter<'_>, answer: &Answer) {
         let most = self.options.cache;
         let time = answer.cache.map_or(most, |seconds| seconds.min(most));
         if time.is_zero() || answer.is_large() {
             return;
         }
         let known = Known { decision: answer.decision(), until: self.clock.now() + time };
-        self.cache.put(Key::of(asker, matter), known);
+        self.cache.put(Key::of(party, matter), known);
     }
 
     /// Asks, within the time that there is.
-    async fn ask(&self, asker: &Asker<'_>, matter: &Matter<'_>) -> Result<Answer, Refusal> {
+    async fn ask(&self, party: &Party<'_>, matter: &Matter<'_>) -> Result<Answer, Refusal> {
         let event = matter.event();
         let begun = self.clock.now();
         let wall_us = self.clock.wall_us();
@@ -316,7 +316,7 @@ impl Hook {
             let Ok(Ok(_place)) = timeout_at(deadline.into(), free).await else {
                 return Err(Trouble::Busy);
             };
-            let question = Question { id: self.client.next_id(), wall_us, asker, matter };
+            let question = Question { id: self.client.next_id(), wall_us, party, matter };
             let answered = self.client.ask(&question, event != Event::Service);
             timeout_at(deadline.into(), answered).await.unwrap_or(Err(Trouble::TooSlow))
         };

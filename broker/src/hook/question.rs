@@ -41,7 +41,7 @@ impl Event {
 
 /// Who wants it.
 #[derive(Debug, Clone, Copy)]
-pub struct Asker<'a> {
+pub struct Party<'a> {
     /// Who they are, if that is known.
     pub principal: Option<&'a Principal>,
     /// Where they are.
@@ -87,14 +87,14 @@ pub(super) struct Question<'a> {
     /// No other has it.
     pub(super) id: String,
     pub(super) wall_us: i64,
-    pub(super) asker: &'a Asker<'a>,
+    pub(super) party: &'a Party<'a>,
     pub(super) matter: &'a Matter<'a>,
 }
 
 impl Question<'_> {
     /// As JSON. `data` and `ext` stand in it as they were sent.
     pub(super) fn spell(&self) -> String {
-        let Asker { principal, address, session } = self.asker;
+        let Party { principal, address, session } = self.party;
         let mut out = String::with_capacity(320);
         let event = self.matter.event().name();
         let (id, time) = (&self.id, time::to_millis(self.wall_us));

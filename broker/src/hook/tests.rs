@@ -4,15 +4,15 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use super::question::{Asker, Matter, Question};
+use super::question::{Matter, Party, Question};
 use super::*;
 use crate::core::id::SessionId;
 use crate::core::principal::{Kind, Principal};
 
 fn spell(principal: Option<&Principal>, matter: &Matter<'_>) -> Value {
     let session = Some(SessionId::from_entropy([7; 32]));
-    let asker = Asker { principal, address: Ipv4Addr::LOCALHOST.into(), session };
-    let question = Question { id: "q-1".to_owned(), wall_us: 0, asker: &asker, matter };
+    let party = Party { principal, address: Ipv4Addr::LOCALHOST.into(), session };
+    let question = Question { id: "q-1".to_owned(), wall_us: 0, party: &party, matter };
     serde_json::from_str(&question.spell()).expect("JSON")
 }
 

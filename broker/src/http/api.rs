@@ -10,17 +10,14 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use weft_protocol::{ChannelName, DecodeLimits, Error, publish_channel, publish_status};
 
-use super::bayeux::Endpoint;
+use super::bayeux::{Endpoint, Head};
 use super::body::BodyFailure;
-use super::connection::Peer;
 use super::credentials;
 use super::headers;
 use super::origins::Verdict;
 use crate::core::broker::Broker;
-use crate::core::principal::Principal;
 use crate::core::publishing::Published;
-use crate::guard::{Guard, Newcomer};
-use crate::hook::Asker;
+use crate::guard::{Asker, Guard, Newcomer};
 
 /// The API beside Bayeux.
 #[derive(Debug)]
@@ -149,22 +146,10 @@ impl Api {
     ///
     /// # Errors
     /// 401 without good credentials.
-    pub async fn admit(
-        &self,
-        headers: &HeaderMap,
-        peer: &Peer,
-    ) -> Result<Option<Arc<Principal>>, Refusal> {
-        let guard = self.guard();
-        let shown = credentials::shown(guard, headers).await;
-        let now_s = self.broker.clock().wall_us().div_euclid(1_000_000);
-        let from = Newcomer { address: peer.address.ip(), ext: None };
-        Ok(guard.let_in(&shown, from, now_s).await?)
-    }
-
-    /// Somebody without a session, as the hook is told of them.
-    #[must_use]
-    pub fn asker<'a>(&self, principal: Option<&'a Principal>, peer: &Peer) -> Asker<'a> {
-        Asker { principal, address: peer.address.ip(), session: None }
+    pub async fn admit(&self, head: &Head, what: &str) -> Result<Asker, Refusal> {
+        let shown = credentials::shown(self.guard(), &head.headers).await;
+        let from = Newcomer { address: head.peer.address.ip(), what, ext: None };
+        Ok(self.guard().let_in(&shown, from).await?)
     }
 
     /// Who may do what.

@@ -12,14 +12,15 @@ use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
-use weft_protocol::{Error, publish_line};
+use weft_protocol::{ChannelName, Error, publish_line};
 
 use super::api::{Api, Refusal, published};
 use super::body::{BodyFailure, FREE_BYTES, Share};
 use super::connection::Peer;
 use crate::core::held::Wakes;
-use crate::core::principal::Principal;
 use crate::core::publishing::{Publication, Publishing};
+use crate::guard::Asker;
+use crate::hook::Event;
 
 /// Outcomes that are awaited at once.
 const UNDER_WAY: usize = 256;
@@ -34,7 +35,7 @@ pub struct Lines {
     peer: Arc<Peer>,
     durable: bool,
     /// Who publishes.
-    who: Option<Arc<Principal>>,
+    asker: Asker,
     out: mpsc::Sender<Bytes>,
     outcomes: VecDeque<Outcome>,
     ready: String,
@@ -68,7 +69,7 @@ impl Lines {
     pub fn start<S, B, E>(
         api: Arc<Api>,
         peer: Arc<Peer>,
-        (durable, who): (bool, Option<Arc<Principal>>),
+        (durable, asker): (bool, Asker),
         body: S,
     ) -> mpsc::Receiver<Bytes>
     where
@@ -82,7 +83,7 @@ impl Lines {
             api,
             peer,
             durable,
-            who,
+            asker,
             out,
             outcomes: VecDeque::new(),
             ready: String::new(),
@@ -207,6 +208,11 @@ impl Lines {
         if text.is_empty() {
             return true;
         }
+        if self.asker.who.as_ref().is_some_and(|who| !self.api.guard().holds(who)) {
+            self.refuse(&Error::Unauthorized("token_expired").into(), None);
+            self.peer.leaves_unread();
+            return false;
+        }
         let api = Arc::clone(&self.api);
         let message = match publish_line(text, &api.limits, api.guard().token_field()) {
             Ok(message) => message,
@@ -215,20 +221,18 @@ impl Lines {
                 return true;
             }
         };
-        let mut may = api.name(&message.channel).and_then(|channel| {
-            api.guard().may_publish(self.who.as_deref(), channel.as_str())?;
-            Ok(channel)
-        });
-        if let (true, Ok(channel)) = (api.guard().hook_hears_publications(), may.clone()) {
-            // Whoever waits for the lines before this one does not wait for the hook.
+        let may = |channel: ChannelName<'_>| api.guard().may_publish(&self.asker, channel.as_str());
+        let mut named = api.name(&message.channel).and_then(|name| may(name).map(|()| name));
+        if let (Ok(name), true) = (&named, api.guard().asks_hook(Event::Publish)) {
+            // Who waits for the lines before this one does not wait for the hook.
             drop(std::mem::take(wakes));
-            let asker = api.asker(self.who.as_deref(), &self.peer);
-            let lets = api.guard().hook_may_publish(&asker, channel.as_str(), &message.data).await;
-            may = lets.map(|()| channel);
+            let asked = (name.as_str(), &*message.data);
+            let lets = api.guard().hook_may_publish(&self.asker, None, asked).await;
+            named = lets.and(named);
         }
-        let publishing = may.and_then(|channel| {
+        let publishing = named.and_then(|channel| {
             let publication = Publication {
-                by: self.who.as_deref(),
+                by: self.asker.who.as_deref(),
                 ext: message.ext.as_deref(),
                 key: message.key.as_deref(),
                 durable: self.durable,

@@ -159,8 +159,8 @@ fn past(
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arc<Peer>>())
         .then(move |path, method, query, headers, peer| {
-            let api = Arc::clone(&api);
-            async move { reply(history::handle(api, method, path, query, (headers, peer)).await) }
+            let (api, head) = (Arc::clone(&api), Head { method, query, headers, peer });
+            async move { reply(history::handle(api, head, path).await) }
         })
 }
 

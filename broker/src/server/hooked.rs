@@ -2,24 +2,33 @@
 
 use std::sync::Arc;
 
+use prometheus::Registry;
+
 use super::{StartError, about, size};
 use crate::config::{self, Config, HookEvent, HookServices, OnError};
 use crate::core::clock::Clock;
+use crate::guard::{Guard, Places};
 use crate::hook::{Event, Hook, HookOptions, HookStats, Services};
 
-/// Makes ready to ask the hook, if there is one.
-pub(super) fn open(
+/// Puts the hook beside the guard, if there is one. What is counted of it is there in any case.
+pub(super) fn with_hook(
+    guard: Guard,
     config: &Config,
-    stats: HookStats,
+    registry: &Registry,
     clock: &Arc<dyn Clock>,
-) -> Result<Option<Arc<Hook>>, StartError> {
-    let hook = &config.hook;
-    if hook.url.is_empty() {
-        return Ok(None);
+) -> Result<Guard, StartError> {
+    let stats = HookStats::register(registry).map_err(about("metrics"))?;
+    if config.hook.url.is_empty() {
+        return Ok(guard);
     }
-    let options = options(hook)?;
+    let options = options(&config.hook)?;
     let hook = Hook::new(options, stats, Arc::clone(clock)).map_err(about("the hook"))?;
-    Ok(Some(Arc::new(hook)))
+    let auth = &config.auth;
+    let places = Places {
+        token_field: auth.token_field.clone(),
+        cookie: Some(auth.cookie.clone()).filter(|name| !name.is_empty()),
+    };
+    Ok(guard.with_hook(Some(Arc::new(hook)), places))
 }
 
 fn options(hook: &config::Hook) -> Result<HookOptions, StartError> {
@@ -48,7 +57,7 @@ fn options(hook: &config::Hook) -> Result<HookOptions, StartError> {
         allows_on_error: hook.on_error == OnError::Allow,
         concurrent: size(hook.concurrent),
         per_session: size(hook.per_session),
-        secret: hook.secret.get().map(str::to_owned),
+        secret: Some(hook.secret.expose().to_owned()).filter(|secret| !secret.is_empty()),
         certificates,
         body_max: hook.body_max.as_usize(),
     })
