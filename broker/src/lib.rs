@@ -12,6 +12,7 @@ pub mod guard;
 pub mod hook;
 pub mod http;
 mod kept;
+pub mod limits;
 pub mod log;
 pub mod policing;
 pub mod server;

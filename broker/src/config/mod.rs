@@ -23,12 +23,15 @@ mod error;
 mod hook;
 mod load;
 mod origin;
+mod proxies;
+mod rates;
 mod rules;
 mod sections;
 mod store;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod units;
 
 pub use args::{Args, Command, StoreAction};
@@ -40,6 +43,8 @@ pub use error::ConfigError;
 pub use hook::{Hook, HookEvent, HookServices, OnError};
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
+pub use proxies::{Forwarded, Network, Proxies};
+pub use rates::{Amount, Limit, Per, Rate, Rates};
 pub use rules::{AuthRule, Effect, RuleAction, Said};
 pub use sections::{
     Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite, Sessions,
@@ -47,6 +52,7 @@ pub use sections::{
 };
 pub use store::{Publish, Store, StoreKind};
 pub use streams::Streams;
+pub use tls::Tls;
 pub use units::{ByteSize, HumanDuration};
 
 /// Everything that can be set. Each field's text names its unit, its default and the reason for it.
@@ -83,8 +89,14 @@ pub struct Config {
     pub browsers: Browsers,
     /// Bounds on what clients can make the broker hold.
     pub limits: Limits,
+    /// Bounds on how much they may do in a time.
+    pub rates: Rates,
     /// Deadlines of HTTP connections.
     pub http: Http,
+    /// TLS without a proxy.
+    pub tls: Tls,
+    /// Proxies in front.
+    pub proxies: Proxies,
     /// gzip of large replies.
     pub compression: Compression,
     /// What is logged and how.
@@ -119,7 +131,10 @@ impl Default for Config {
             sessions: Sessions::default(),
             browsers: Browsers::default(),
             limits: Limits::default(),
+            rates: Rates::default(),
             http: Http::default(),
+            tls: Tls::default(),
+            proxies: Proxies::default(),
             compression: Compression::default(),
             log: Log::default(),
             audit: Audit::default(),

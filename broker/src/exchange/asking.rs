@@ -20,7 +20,9 @@ use crate::core::id::SessionId;
 use crate::core::session::SessionHandle;
 use crate::guard::{Asker, Guard};
 use crate::hook::{Event, Hook, Place, Served};
+use crate::limits::Limited;
 
+const CONNECT: &str = "/meta/connect";
 const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
 
 /// What the hook said of one message.
@@ -30,16 +32,30 @@ pub(super) enum Verdict {
     Refused(Error),
     /// It is a call, and this is the answer.
     Served(Served),
+    /// A limit stops it, so that it was not asked about.
+    Stopped(Limited),
 }
 
 /// What it said of a request's messages, by their places.
 #[derive(Debug, Default)]
-pub(super) struct Verdicts(HashMap<usize, Verdict>);
+pub(super) struct Verdicts {
+    by_place: HashMap<usize, Verdict>,
+    /// Limits were asked first, and are not to be asked again.
+    counted: bool,
+}
 
 impl Verdicts {
     /// What is to be heeded at this place, if anything.
     pub(super) fn take(&mut self, place: usize) -> Option<Verdict> {
-        if self.0.is_empty() { None } else { self.0.remove(&place) }
+        if self.by_place.is_empty() { None } else { self.by_place.remove(&place) }
+    }
+
+    /// Whether limits let the message at this place through, if they were asked.
+    pub(super) fn allowed(&self, place: usize) -> Option<Result<(), Limited>> {
+        self.counted.then(|| match self.by_place.get(&place) {
+            Some(Verdict::Stopped(limited)) => Err(*limited),
+            _ => Ok(()),
+        })
     }
 }
 
@@ -57,20 +73,28 @@ impl<'x, 'm> Turn<'x, 'm> {
         let guard = self.guard;
         let hook = guard.hook()?;
         let session = Arc::clone(self.speaker.as_ref().ok()?);
-        if self.barred.is_some() || messages.iter().all(|it| it.is_to("/meta/connect")) {
+        if self.barred.is_some() || messages.iter().all(|it| it.is_to(CONNECT)) {
             return None;
         }
+        self.count(messages);
         let questions: Vec<(usize, Matter<'m>)> = messages
             .iter()
             .enumerate()
-            .filter(|(_, message)| message.client_id.as_deref() == self.client_id)
+            .filter(|(place, message)| {
+                let ours = message.client_id.as_deref() == self.client_id;
+                ours && !self.verdicts.by_place.contains_key(place)
+            })
             .filter_map(|(place, message)| Some((place, self.question(hook, message)?)))
             .collect();
         let line = match hook.line_up(session.key, !questions.is_empty()).await {
             Ok(line) => line?,
             Err(error) => {
-                let refused = |(place, _)| (place, Verdict::Refused(error.clone()));
-                self.verdicts = Verdicts(questions.into_iter().map(refused).collect());
+                // What asks nothing would overtake what waits.
+                let others = messages.iter().enumerate().filter(|(_, it)| !it.is_to(CONNECT));
+                for (place, _) in others {
+                    let refused = || Verdict::Refused(error.clone());
+                    self.verdicts.by_place.entry(place).or_insert_with(refused);
+                }
                 return None;
             }
         };
@@ -80,9 +104,19 @@ impl<'x, 'm> Turn<'x, 'm> {
         let answers = stream::iter(calls).buffer_unordered(hook.at_once());
         let answers: Vec<(usize, Option<Verdict>)> = answers.collect().await;
         let heeded = answers.into_iter().filter_map(|(place, it)| Some((place, it?)));
-        self.verdicts = Verdicts(heeded.collect());
+        self.verdicts.by_place.extend(heeded);
         self.look_again(&session);
         Some(line)
+    }
+
+    /// Asks the limits first: nobody makes the hook work beyond them.
+    fn count(&mut self, messages: &'m [Message<'m>]) {
+        for (place, message) in messages.iter().enumerate() {
+            if let Err(limited) = self.allow(message) {
+                self.verdicts.by_place.insert(place, Verdict::Stopped(limited));
+            }
+        }
+        self.verdicts.counted = true;
     }
 
     /// What there is to ask about a message. What the rules refuse is not asked.

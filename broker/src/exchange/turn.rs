@@ -12,6 +12,7 @@ use super::asking::{Verdict, Verdicts};
 use super::connect::{
     HeldConnect, PendingConnect, asked_timesync, carried, frames_len, push_frames,
 };
+use super::meter::{self, Meter};
 use super::{Answer, Caller, Exchanged, SocketTurn};
 use crate::core::broker::{Broker, Stranger};
 use crate::core::connect::{Connected, Received, TOKEN_EXPIRED};
@@ -22,6 +23,7 @@ use crate::core::proof::Carrier;
 use crate::core::publishing::{Publication, Published, Publishing};
 use crate::core::session::SessionHandle;
 use crate::guard::{Asker, Guard, Who};
+use crate::limits::{Limited, Payer};
 
 /// A session's part in one request: who speaks, what it set off, what it is answered.
 pub(super) struct Turn<'x, 'm> {
@@ -32,6 +34,8 @@ pub(super) struct Turn<'x, 'm> {
     pub(super) asker: Asker,
     /// Why nothing is done for whoever speaks.
     pub(super) barred: Option<Error>,
+    /// What its messages are counted by, where there are limits.
+    meter: Option<Meter<'x>>,
     /// Whether it is the request's only message.
     alone: bool,
     pub(super) client_id: Option<&'m str>,
@@ -72,12 +76,15 @@ impl<'x, 'm> Turn<'x, 'm> {
             (_, Ok(session)) if broker.is_lapsed(session) => Some(TOKEN_EXPIRED),
             _ => None,
         };
+        let own = speaker.as_ref().ok().map(|session| &**session);
+        let meter = Meter::new(broker, &caller, who.as_deref(), own);
         Self {
             broker,
             guard,
             asker: Asker { who, address: caller.address },
             caller,
             barred,
+            meter,
             alone: messages.len() == 1,
             client_id,
             speaker,
@@ -108,17 +115,16 @@ impl<'x, 'm> Turn<'x, 'm> {
 
     /// Works off a message, which stands at this place of its request.
     pub(super) fn take(&mut self, place: usize, message: &'m Message<'m>) {
+        let allowed = self.verdicts.allowed(place).unwrap_or_else(|| self.allow(message));
+        if let Err(limited) = allowed {
+            return self.stop(message, limited);
+        }
         let request = match &message.request {
             Ok(request) => request,
             Err(error) if message.is_to("/meta/connect") => {
                 return self.refuse_connect(message, error.clone());
             }
-            Err(error) => {
-                if is_to_subscribers(message) {
-                    self.count_refused(error);
-                }
-                return self.reply(message, Err(error.clone()));
-            }
+            Err(error) => return self.deny(message, error.clone()),
         };
         let session = match self.speaker_of(message) {
             Ok(session) => session,
@@ -195,6 +201,9 @@ impl<'x, 'm> Turn<'x, 'm> {
             advice,
             ack: message.ext.and_then(acknowledged),
             carrier: if beside { Carrier::Outlet } else { Carrier::Poll },
+            holds_up: !self.caller.http2,
+            payer: self.meter.as_ref().map_or_else(Payer::default, Meter::payer),
+            limited: None,
             timesync: asked_timesync(message, broker),
         };
         if !self.alone && self.caller.transport != ConnectionType::WebSocket {
@@ -242,7 +251,7 @@ impl<'x, 'm> Turn<'x, 'm> {
         }
     }
 
-    /// Refuses a message on the hook's behalf.
+    /// Refuses a message that is no connect.
     fn deny(&mut self, message: &'m Message<'m>, error: Error) {
         if is_to_subscribers(message) {
             self.count_refused(&error);
@@ -307,10 +316,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             self.shunned = stranger.exists && self.caller.browser.is_none();
             return self.refuse_connect(message, Error::SessionUnknown);
         }
-        if is_to_subscribers(message) {
-            self.count_refused(&Error::SessionUnknown);
-        }
-        self.reply(message, Err(Error::SessionUnknown));
+        self.deny(message, Error::SessionUnknown);
         if let Some(reply) = self.replies.last_mut().filter(|_| !stranger.exists) {
             reply.advice = Some(self.broker.advice(Reconnect::Handshake));
         }
@@ -327,6 +333,27 @@ impl<'x, 'm> Turn<'x, 'm> {
         self.reply(message, Err(error));
     }
 
+    pub(super) fn allow(&mut self, message: &Message<'_>) -> Result<(), Limited> {
+        let Some(meter) = &mut self.meter else { return Ok(()) };
+        meter.allow(message, self.speaker.as_ref().ok().map(|session| &**session))
+    }
+
+    /// Answers 429, and when to come again.
+    fn stop(&mut self, message: &'m Message<'m>, limited: Limited) {
+        self.bar(message, meter::error(limited));
+        if message.is_to("/meta/connect") {
+            if let Some(pending) = self.connects.last_mut() {
+                pending.limited = Some(limited);
+            }
+            return;
+        }
+        let session = self.speaker.as_ref().ok();
+        let advice = self.broker.advice_limited(Reconnect::Retry, limited, session);
+        if let Some(reply) = self.replies.last_mut() {
+            reply.advice = Some(advice);
+        }
+    }
+
     fn refuse_connect(&mut self, message: &'m Message<'m>, error: Error) {
         self.connects.push(PendingConnect {
             arrived: self.caller.arrived,
@@ -337,6 +364,9 @@ impl<'x, 'm> Turn<'x, 'm> {
             advice: None,
             ack: None,
             carrier: Carrier::Poll,
+            holds_up: !self.caller.http2,
+            payer: Payer::default(),
+            limited: None,
             timesync: asked_timesync(message, self.broker),
         });
     }
@@ -410,7 +440,15 @@ impl<'x, 'm> Turn<'x, 'm> {
         }
         let replies = answered.then(|| Answer::new(broker, array, None));
         let replays = self.replays;
-        SocketTurn { replies, replays, connects, speaker: session, ..SocketTurn::default() }
+        let limited = self.meter.and_then(|meter| meter.wait());
+        SocketTurn {
+            replies,
+            replays,
+            connects,
+            speaker: session,
+            limited,
+            ..SocketTurn::default()
+        }
     }
 
     fn rides_on_any_reply(&self) -> bool {
@@ -431,7 +469,15 @@ impl<'x, 'm> Turn<'x, 'm> {
             }
             // The request itself disconnected.
             (Ok(_), Err(_)) => broker.farewell(),
-            (Err(error), _) => broker.refuse_connect(error.clone(), self.shunned),
+            (Err(error), session) => {
+                let mut refused = broker.refuse_connect(error.clone(), self.shunned);
+                if let Some(limited) = pending.limited {
+                    let session = session.as_ref().ok();
+                    let advice = broker.advice_limited(Reconnect::Retry, limited, session);
+                    refused.advice = Some(advice);
+                }
+                refused
+            }
         }
     }
 }

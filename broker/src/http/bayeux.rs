@@ -1,6 +1,7 @@
 //! The Bayeux endpoint: method, headers and body in, one response out. It names no framework, so
 //! that the way in which bytes reach it can change under it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ use super::gzip::{Coding, Gzip};
 use super::headers;
 use super::origins::{Origins, Verdict};
 use crate::exchange::{Answer, BrowserId, Caller, Exchange};
+use crate::limits::Payer;
 use crate::transport::{callback_polling, long_polling};
 
 /// All that the endpoint needs.
@@ -48,8 +50,24 @@ pub struct Head {
     pub query: String,
     /// The headers.
     pub headers: HeaderMap,
-    /// The connection it came by.
+    /// The connection it came by, or the stream of one.
     pub peer: Arc<Peer>,
+    /// The client's address, behind proxies that are believed, too.
+    pub address: IpAddr,
+    /// Whether a proxy told that.
+    pub told_by_proxy: bool,
+    /// Whether it came by HTTP/2, where one held request holds up no other.
+    pub http2: bool,
+}
+
+impl Head {
+    /// The head of a request from this peer.
+    #[must_use]
+    pub fn new(method: Method, query: String, headers: HeaderMap, peer: Arc<Peer>) -> Self {
+        let (address, told_by_proxy) = peer.client(&headers);
+        let http2 = peer.is_http2();
+        Self { method, query, headers, peer, address, told_by_proxy, http2 }
+    }
 }
 
 impl Endpoint {
@@ -114,6 +132,13 @@ impl Endpoint {
         }
     }
 
+    /// Lets a page of an allowed origin read the answer.
+    pub fn allow(&self, request: &HeaderMap, response: &mut Response<Bytes>) {
+        if let Verdict::Allowed(origin) = self.origins.judge(request) {
+            headers::allow_origin(response, origin);
+        }
+    }
+
     async fn post<S, B, E>(&self, head: Head, body: S, arrived: Instant) -> Response<Bytes>
     where
         S: Stream<Item = Result<B, E>>,
@@ -150,7 +175,7 @@ impl Endpoint {
     }
 
     async fn get(&self, mut head: Head, arrived: Instant) -> Response<Bytes> {
-        if !self.origins.script_is_welcome(&head.headers, head.peer.address.ip()) {
+        if !self.origins.script_is_welcome(&head.headers, head.address) {
             let text = "scripts of this page may not load from here; \
                         name its origin in `origins` if they should";
             return headers::text(StatusCode::FORBIDDEN, text);
@@ -182,8 +207,15 @@ impl Endpoint {
     ) -> (Caller, Arc<Peer>) {
         let browser = self.cookies.browser(&head.headers);
         let who = credentials::shown(self.exchange.guard(), &head.headers).await;
-        let address = head.peer.address.ip();
-        (Caller { address, http2: false, who, browser, transport, arrived }, head.peer)
+        let payer = self.payer(&head);
+        let Head { address, http2, peer, .. } = head;
+        (Caller { address, http2, payer, bytes: 0, who, browser, transport, arrived }, peer)
+    }
+
+    /// Whom a request counts for, as far as its head tells.
+    #[must_use]
+    pub fn payer(&self, head: &Head) -> Payer {
+        self.exchange.broker().limits().at(head.address, head.told_by_proxy)
     }
 
     fn answer(
