@@ -1,5 +1,6 @@
 //! The hook, asked by the real broker: who may come in, who may do what, and who is answered.
 
+mod beside;
 mod decisions;
 mod identity;
 mod order;
