@@ -12,6 +12,7 @@ pub mod broker;
 pub mod delay;
 pub mod heard;
 pub mod held;
+pub mod hook;
 pub mod http;
 pub mod http2;
 pub mod jsonp;

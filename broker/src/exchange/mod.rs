@@ -4,6 +4,7 @@
 //! request itself published is among them, and go first: events, then replies in the order of the
 //! requests, the connect reply last (decisions 3.2). A connect that stands alone may be held.
 
+mod asking;
 mod connect;
 mod identity;
 mod meter;
@@ -165,9 +166,11 @@ impl Exchange {
         }
         let who = self.speaker(&caller, &messages).await;
         let mut turn = Turn::new(&self.broker, &self.guard, caller, who, &messages);
-        for message in &messages {
-            turn.take(message);
+        let line = turn.ask(&messages).await;
+        for (place, message) in messages.iter().enumerate() {
+            turn.take(place, message);
         }
+        drop(line);
         turn.settle().await;
         Ok(turn.finish())
     }
@@ -196,9 +199,11 @@ impl Exchange {
         if bound.is_none() && turn.lacks_cookie() {
             return Ok(SocketTurn { lacks_cookie: true, ..SocketTurn::default() });
         }
-        for message in &messages {
-            turn.take(message);
+        let line = turn.ask(&messages).await;
+        for (place, message) in messages.iter().enumerate() {
+            turn.take(place, message);
         }
+        drop(line);
         turn.settle().await;
         Ok(turn.finish_on_socket())
     }

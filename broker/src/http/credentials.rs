@@ -11,7 +11,7 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Who sent a request, as far as its head says. A cookie that is no good says nothing: browsers send
 /// it whether it is meant or not. Nothing else may be taken for silence.
 pub async fn shown(guard: &Guard, headers: &HeaderMap) -> Who {
-    if !guard.asks() {
+    if !guard.wants_credentials() {
         return Who::Unsaid;
     }
     match named(headers) {

@@ -75,6 +75,11 @@ async fn read(api: &Api, path: &str, head: &Head) -> Result<(Bytes, Coding), Ref
     let asker = api.admit(head, "history").await?;
     api.take(What::Messages, api.payer(head, &asker), 1)?;
     api.guard().may_look_back(&asker, &[&channel])?;
+    let may = api.guard().hook_may_read(&asker, None, (&[&channel], true)).await;
+    may.map_err(|error| match error {
+        Error::SubscribeDenied(names) => Error::HistoryDenied(names),
+        error => error,
+    })?;
     let body = &api.endpoint.body;
     let share = tokio::time::timeout(body.time, body.budget.share(BYTES)).await;
     let Ok(Some(mut share)) = share else { return Err(Error::Overloaded.into()) };

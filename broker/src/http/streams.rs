@@ -151,6 +151,8 @@ async fn open(
             Err(error) => return Err(error.into()),
         }
     };
+    let names: Vec<&str> = patterns.iter().map(AsRef::as_ref).collect();
+    api.guard().hook_may_read(&asker, None, (&names, from != Beginning::Now)).await?;
     let id = streams.ids.next().ok_or(Error::Overloaded)?;
     let reader = Reader::open(&api.broker, id, (&patterns, from), asker.who)
         .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
