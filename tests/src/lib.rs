@@ -15,6 +15,7 @@ pub mod held;
 pub mod http;
 pub mod http2;
 pub mod jsonp;
+pub mod kept_file;
 pub mod key_server;
 pub mod lines;
 pub mod process;

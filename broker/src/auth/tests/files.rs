@@ -22,8 +22,8 @@ fn refused(algorithms: &[Algorithm], place: KeyPlace) -> String {
 #[tokio::test]
 async fn a_file_holds_what_its_algorithms_need() {
     let (rsa, ec) = (Maker::new(By::RS256), Maker::new(By::ES256));
-    let (rsa, ec) = (TempFile::new(rsa.pem()), TempFile::new(ec.pem()));
-    let pem = |file: &TempFile| KeyPlace::Pem(file.0.clone());
+    let (rsa, ec) = (KeptFile::new(rsa.pem()), KeptFile::new(ec.pem()));
+    let pem = |file: &KeptFile| KeyPlace::Pem(file.0.clone());
     let all = [Algorithm::Rs256, Algorithm::Rs512, Algorithm::Ps384];
     assert!(Access::from_options(asking(vec![source("x", &all, pem(&rsa))])).is_ok());
     for (algorithms, file) in [
@@ -45,11 +45,11 @@ async fn a_file_holds_what_its_algorithms_need() {
         ("-----BEGIN PUBLIC KEY-----\nMAo=\n-----END PUBLIC KEY-----\n", "is no key for"),
         ("-----BEGIN CERTIFICATE-----\nMAo=\n-----END CERTIFICATE-----\n", "cannot be read"),
     ] {
-        let file = TempFile::new(text);
+        let file = KeptFile::new(text);
         let error = refused(&[Algorithm::Es256], pem(&file));
         assert!(error.contains(expected) && error.contains("\"x\""), "{error}");
     }
-    let large = TempFile::new(vec![b' '; 300 << 10]);
+    let large = KeptFile::new(vec![b' '; 300 << 10]);
     assert!(refused(&[Algorithm::Es256], pem(&large)).contains("larger than"));
 }
 
@@ -57,7 +57,7 @@ async fn a_file_holds_what_its_algorithms_need() {
 async fn a_certificate_is_a_public_key() {
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
     let certificate = CertificateParams::new(vec!["i.example".to_owned()]).unwrap();
-    let pem = TempFile::new(certificate.self_signed(&pair).unwrap().pem());
+    let pem = KeptFile::new(certificate.self_signed(&pair).unwrap().pem());
     let key = token::EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
     let maker = Maker::with_key(By::ES384, key);
     let access = access(vec![source("c", &[Algorithm::Es384], KeyPlace::Pem(pem.0.clone()))]);
@@ -66,7 +66,7 @@ async fn a_certificate_is_a_public_key() {
 
 #[tokio::test]
 async fn a_file_that_changes_is_read_without_a_restart() {
-    let file = TempFile::new(format!("{SECRET}\n"));
+    let file = KeptFile::new(format!("{SECRET}\n"));
     let place = KeyPlace::SecretFile(file.0.clone());
     let stats = AuthStats::unregistered().unwrap();
     let options = asking(vec![source("f", &[Algorithm::Hs256], place)]);

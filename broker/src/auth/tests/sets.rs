@@ -37,7 +37,7 @@ async fn keys_that_do_not_fit_are_left_out() {
         change(&two, "crv", json!("Ed448")),
     ];
     let place = |keys: &Value| {
-        let file = TempFile::new(json!({ "keys": keys }).to_string());
+        let file = KeptFile::new(json!({ "keys": keys }).to_string());
         (KeyPlace::SetFile(file.0.clone()), file)
     };
     let fitting = [Algorithm::Es256, Algorithm::EdDsa];
@@ -56,7 +56,7 @@ async fn keys_that_do_not_fit_are_left_out() {
         assert!(principal.issuer_key.starts_with(id), "{}", principal.issuer_key);
     }
     for text in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#, r#"{"keys":[]}"#] {
-        let file = TempFile::new(text);
+        let file = KeptFile::new(text);
         let place = KeyPlace::SetFile(file.0.clone());
         let options = asking(vec![source("x", &fitting, place)]);
         assert!(Access::from_options(options).is_err(), "{text}");
