@@ -195,6 +195,7 @@ const SLEEPERS: [(&str, &str); 15] = [
     ("broker/src/http/connection.rs", "deadlines"),
     ("clients/src/driver.rs", "the advised interval"),
     ("tests/src/delay.rs", "a long wire"),
+    ("tests/src/key_server.rs", "somebody who takes their time to answer"),
     ("tests/src/wait.rs", "the one way to wait"),
     ("tests/tests/latency.rs", "publications at random moments"),
     ("tests/tests/browsers.rs", "a tab that stays away for a time"),

@@ -1,19 +1,11 @@
 //! Keys in files, which change.
 
-use std::time::Duration;
-
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384};
 use tokio_util::sync::CancellationToken;
+use weft_tests::wait::{PATIENCE, until};
 
 use super::*;
 use token::Algorithm as By;
-
-/// Waits for what must come about.
-async fn until(holds: impl Fn() -> bool) {
-    while !holds() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
 
 fn refused(algorithms: &[Algorithm], place: KeyPlace) -> String {
     Access::from_options(asking(vec![source("x", algorithms, place)])).unwrap_err()
@@ -64,7 +56,7 @@ async fn a_certificate_is_a_public_key() {
     assert_eq!(said(&access, &maker.sign(&good())).await, Ok("me".to_owned()));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_is_read_without_a_restart() {
     let file = KeptFile::new(format!("{SECRET}\n"));
     let place = KeyPlace::SecretFile(file.0.clone());
@@ -87,9 +79,9 @@ async fn a_file_that_changes_is_read_without_a_restart() {
 
     // What cannot be used is not taken, nor is a file that is gone, and what can be later is.
     file.write("short");
-    until(|| stats.file_failures.get() == 1).await;
+    until("a failure", PATIENCE, || (stats.file_failures.get() == 1).then_some(()));
     std::fs::remove_file(&file.0).unwrap();
-    until(|| stats.file_failures.get() == 2).await;
+    until("a failure", PATIENCE, || (stats.file_failures.get() == 2).then_some(()));
     assert!(!changed.has_changed().unwrap());
     assert!(identify(&access, &new.sign(&good())).await.is_ok());
     file.write(format!("{SECRET}\r\n"));

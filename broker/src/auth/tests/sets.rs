@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use weft_tests::key_server::KeyServer;
+use weft_tests::wait::{PATIENCE, until};
 
 use super::*;
 use token::Algorithm as By;
@@ -133,7 +134,7 @@ async fn whoever_brings_the_token_may_go_away_while_it_is_asked() {
     assert_eq!(server.asked(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_is_asked_when_it_is_time() {
     let (old, new) = (Maker::new(By::ES256).named("k"), Maker::new(By::ES256).named("k"));
     let server = KeyServer::start(&key_set(&[&old]));
@@ -150,9 +151,7 @@ async fn an_address_is_asked_when_it_is_time() {
     assert!(identify(&access, &new.sign(&good())).await.is_ok());
     let asked = server.asked();
     server.answer("500 Oh", b"");
-    while server.asked() < asked + 2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("questions", PATIENCE, || (server.asked() >= asked + 2).then_some(()));
     assert!(identify(&access, &new.sign(&with(&json!({"n": 1})))).await.is_ok());
     stop.cancel();
     keeper.await.unwrap();
