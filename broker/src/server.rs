@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use weft_protocol::{ChannelLimits, ConnectionType, DecodeLimits};
 
 use crate::auth::{Access, AuthOptions, AuthStats};
-use crate::config::{self, Config, SameSite};
+use crate::config::{self, Config, CookieSecure, SameSite};
 use crate::core::broker::Broker;
 use crate::core::channels::PastLimits;
 use crate::core::clock::{Clock, SystemClock};
@@ -30,7 +30,7 @@ use crate::http::arrival::Entrance;
 use crate::http::bayeux::Endpoint;
 use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::connection::Deadlines;
-use crate::http::cookie::{CookieOptions, Cookies};
+use crate::http::cookie::{CookieOptions, Cookies, Secure};
 use crate::http::gzip::{Gzip, GzipOptions};
 use crate::http::limits::{ConnectionLimits, Gate};
 use crate::http::listener::{Listener, ListenerOptions};
@@ -463,7 +463,13 @@ fn cookie_options(config: &Config) -> CookieOptions {
             SameSite::Strict => "Strict",
             SameSite::None => "None",
         },
-        secure: config.browsers.secure,
+        secure: match config.browsers.secure {
+            CookieSecure::Auto => Secure::Auto,
+            CookieSecure::Always => Secure::Always,
+            CookieSecure::Never => Secure::Never,
+        },
+        http_only: config.browsers.http_only,
+        partitioned: config.browsers.partitioned,
     }
 }
 

@@ -67,7 +67,11 @@ fn r14_values_out_of_range_are_refused_before_anything_starts() {
         ("[sessions]\ntimeout = \"50ms\"\n", ":2:11: sessions.timeout", "not between 100ms and 2m"),
         ("[sessions]\nmax_interval = \"0s\"\n", ":2:16: sessions.max_interval", "not between"),
         ("[browsers]\nheld_per_browser = 0\n", ":2:20: browsers.held_per_browser", "at least 1"),
-        ("[browsers]\nsame_site = \"None\"\n", ":2:13: browsers.same_site", "secure"),
+        (
+            "[browsers]\nsame_site = \"None\"\nsecure = false\n",
+            ":2:13: browsers.same_site",
+            "secure",
+        ),
         ("[browsers]\ncookie = \"a b\"\n", ":2:10: browsers.cookie", "not a cookie's name"),
         ("[store]\ncache = \"1KiB\"\n", ":2:9: store.cache", "not between"),
         ("[store]\ninterval = \"1m\"\n", ":2:12: store.interval", "not between 1ms and 10s"),

@@ -7,7 +7,9 @@ use std::{borrow::Cow, fmt::Display, net::SocketAddr};
 use tracing_subscriber::EnvFilter;
 
 use super::channels::{covers, fault};
-use super::{AuthMode, ByteSize, Config, HumanDuration, SameSite, check_auth, check_rules};
+use super::{
+    AuthMode, ByteSize, Config, CookieSecure, HumanDuration, SameSite, check_auth, check_rules,
+};
 
 /// First segments of paths that mean something else.
 const RESERVED: [&str; 6] = ["publish", "history", "events", "stream", "demo", "openapi.json"];
@@ -184,18 +186,32 @@ fn browsers(config: &Config, problems: &mut Problems) {
         &["browsers.cookie"],
         format!("{cookie:?} is not a cookie's name: 1 to 64 letters, digits, `-` or `_`"),
     );
+    // Browsers drop a cookie that breaks one of these rules without a word. The rest of what
+    // `__Host-` asks for, that path and that there is no domain, always holds.
     let prefixed = ["__Secure-", "__Host-"].iter().any(|prefix| {
         cookie.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     });
+    let may_be_secure = browsers.secure != CookieSecure::Never;
     problems.unless(
-        browsers.secure || !prefixed,
+        may_be_secure || !prefixed,
         &["browsers.cookie", "browsers.secure"],
-        format!("browsers refuse a cookie named {cookie:?} unless browsers.secure is true"),
+        format!("browsers refuse a cookie named {cookie:?} where browsers.secure is false"),
     );
     problems.unless(
-        browsers.secure || browsers.same_site != SameSite::None,
+        may_be_secure || browsers.same_site != SameSite::None,
         &["browsers.same_site", "browsers.secure"],
-        "browsers refuse a cookie with SameSite=None unless browsers.secure is true",
+        "browsers refuse a cookie with SameSite=None where browsers.secure is false",
+    );
+    problems.unless(
+        may_be_secure || !browsers.partitioned,
+        &["browsers.partitioned", "browsers.secure"],
+        "browsers refuse a partitioned cookie where browsers.secure is false",
+    );
+    problems.unless(
+        !browsers.partitioned || browsers.same_site == SameSite::None,
+        &["browsers.partitioned", "browsers.same_site"],
+        "a partitioned cookie is for frames of foreign sites, which never send it unless \
+         browsers.same_site is \"None\"",
     );
     problems.unless(
         browsers.held_per_browser == -1 || browsers.held_per_browser >= 1,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 mod args;
 mod audit;
 mod auth;
+mod browsers;
 mod channels;
 mod check;
 mod check_auth;
@@ -36,6 +37,7 @@ mod units;
 pub use args::{Args, Command, StoreAction};
 pub use audit::Audit;
 pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyHash, Moment, Secret, TokenSource};
+pub use browsers::{Browsers, CookieSecure, SameSite};
 pub use channels::{BacklogSize, Channel, Durability};
 pub use compression::Compression;
 pub use error::ConfigError;
@@ -45,8 +47,7 @@ pub use proxies::{Forwarded, Network, Proxies};
 pub use rates::{Amount, Limit, Per, Rate, Rates};
 pub use rules::{AuthRule, Effect, RuleAction, Said};
 pub use sections::{
-    Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite, Sessions,
-    UnkeptPolicy, WebSocket,
+    Bayeux, Demo, Http, Limits, Log, LogFormat, QueuePolicy, Sessions, UnkeptPolicy, WebSocket,
 };
 pub use store::{Publish, Store, StoreKind};
 pub use streams::Streams;

@@ -87,49 +87,6 @@ impl Default for Sessions {
     }
 }
 
-/// `[browsers]`: several sessions (tabs) in one browser, told by a cookie.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Browsers {
-    /// The cookie's name. Default `BAYEUX_BROWSER`, which CometD uses. Two brokers on one host name
-    /// need two names, since cookies ignore ports.
-    pub cookie: String,
-    /// How many connects of one browser are held over HTTP/1.1; the others are asked to poll. -1 is
-    /// no rule, for proxies that speak HTTP/2 to browsers. Default 1: a browser opens six
-    /// connections to a host, and held ones starve the page.
-    pub held_per_browser: i32,
-    /// How often the others are asked to poll, 100ms to 1h. Default 2s.
-    pub interval: HumanDuration,
-    /// The cookie's `SameSite` attribute. Default `Lax`; pages of foreign `origins` need `None`.
-    pub same_site: SameSite,
-    /// Whether the cookie is only sent over HTTPS. Default false, since weft itself speaks HTTP;
-    /// set it wherever a proxy in front speaks HTTPS.
-    pub secure: bool,
-}
-
-impl Default for Browsers {
-    fn default() -> Self {
-        Self {
-            cookie: "BAYEUX_BROWSER".to_owned(),
-            held_per_browser: 1,
-            interval: HumanDuration::secs(2),
-            same_site: SameSite::Lax,
-            secure: false,
-        }
-    }
-}
-
-/// A cookie's `SameSite` attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SameSite {
-    /// Sent by pages of the same site, and when a link leads here.
-    Lax,
-    /// Sent by pages of the same site.
-    Strict,
-    /// Sent by every page; browsers then require `secure`.
-    None,
-}
-
 /// `[limits]`: bounds on what clients can make the broker hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

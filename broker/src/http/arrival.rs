@@ -81,7 +81,7 @@ pub async fn arrive(
         }
     }
     let believed = proxies.trusts(address).then(|| Arc::clone(proxies));
-    let connection = Connection::new(stream, address, believed, place);
+    let connection = Connection::new(stream, address, believed, entrance.tls.is_some(), place);
     let (secured, http2) = match tls {
         Some(tls) => {
             let (secured, http2) = Box::pin(tls.accept(&connection)).await?;
@@ -97,7 +97,7 @@ pub async fn arrive(
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 async fn begins_http2(stream: &TcpStream, options: &ListenerOptions) -> io::Result<bool> {
-    in_time(options.idle, stream.readable()).await?;
+    in_time(options.deadlines.head, stream.readable()).await?;
     let judge = |bytes: &[u8]| match PREFACE.strip_prefix(bytes) {
         Some(rest) => rest.is_empty().then_some(true),
         None => Some(false),

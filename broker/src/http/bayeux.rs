@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use http::header::{CONNECTION, SET_COOKIE};
+use http::header::{CONNECTION, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tokio_stream::Stream;
 use weft_protocol::ConnectionType;
@@ -20,7 +20,7 @@ use super::credentials;
 use super::gzip::{Coding, Gzip};
 use super::headers;
 use super::origins::{Origins, Verdict};
-use crate::exchange::{Answer, BrowserId, Caller, Exchange};
+use crate::exchange::{Answer, Caller, Exchange};
 use crate::limits::Payer;
 use crate::transport::{callback_polling, long_polling};
 
@@ -120,14 +120,13 @@ impl Endpoint {
             return Some(refusal);
         }
         match self.origins.judge(request) {
-            Verdict::Foreign => {
-                let text = "this Origin is not allowed; name it in `origins` if it should be";
-                Some(headers::text(StatusCode::FORBIDDEN, text))
-            }
+            Verdict::Foreign => Some(refuse_foreign(request)),
             Verdict::Allowed(origin) if method == Method::OPTIONS => {
-                Some(headers::preflight(Some(origin), methods))
+                Some(headers::preflight(request, Some(origin), methods))
             }
-            Verdict::None if method == Method::OPTIONS => Some(headers::preflight(None, methods)),
+            Verdict::None if method == Method::OPTIONS => {
+                Some(headers::preflight(request, None, methods))
+            }
             Verdict::None | Verdict::Allowed(_) => None,
         }
     }
@@ -137,6 +136,13 @@ impl Endpoint {
         if let Verdict::Allowed(origin) = self.origins.judge(request) {
             headers::allow_origin(response, origin);
         }
+    }
+
+    /// The same for pages, which answer no preflights.
+    #[must_use]
+    pub fn refuse_reader(&self, request: &HeaderMap) -> Option<Response<Bytes>> {
+        let foreign = || self.origins.judge(request) == Verdict::Foreign;
+        self.refuse_host(request).or_else(|| foreign().then(|| refuse_foreign(request)))
     }
 
     async fn post<S, B, E>(&self, head: Head, body: S, arrived: Instant) -> Response<Bytes>
@@ -149,8 +155,9 @@ impl Endpoint {
             Err(failure) => return fail(failure),
         };
         let taken = takes_gzip(&head.headers);
+        let over_tls = head.peer.is_over_tls(&head.headers);
         let (caller, peer) = self.caller(head, ConnectionType::LongPolling, arrived).await;
-        let browser = caller.browser;
+        let stranger = caller.browser.is_none().then_some(over_tls);
         let gone = || peer.is_gone();
         match long_polling::post(&self.exchange, caller, body, &gone).await {
             Ok(mut answer) => {
@@ -166,7 +173,7 @@ impl Endpoint {
                 if let Some(carried) = carried {
                     peer.carries(carried);
                 }
-                let mut response = self.answer(browser, answer, body, headers::JSON);
+                let mut response = self.answer(stranger, answer, body, headers::JSON);
                 coding.tell(&mut response);
                 response
             }
@@ -176,13 +183,12 @@ impl Endpoint {
 
     async fn get(&self, mut head: Head, arrived: Instant) -> Response<Bytes> {
         if !self.origins.script_is_welcome(&head.headers, head.address) {
-            let text = "scripts of this page may not load from here; \
-                        name its origin in `origins` if they should";
-            return headers::text(StatusCode::FORBIDDEN, text);
+            return headers::text(StatusCode::FORBIDDEN, FOREIGN_PAGE);
         }
         let query = std::mem::take(&mut head.query);
+        let over_tls = head.peer.is_over_tls(&head.headers);
         let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling, arrived).await;
-        let browser = caller.browser;
+        let stranger = caller.browser.is_none().then_some(over_tls);
         let gone = || peer.is_gone();
         match callback_polling::get(&self.exchange, caller, query, &gone).await {
             Ok(mut answer) => {
@@ -190,7 +196,7 @@ impl Endpoint {
                     peer.carries(carried.into());
                 }
                 let script = std::mem::take(&mut answer.text).into_bytes();
-                let mut response = self.answer(browser, answer, script, headers::SCRIPT);
+                let mut response = self.answer(stranger, answer, script, headers::SCRIPT);
                 headers::as_download(&mut response);
                 response
             }
@@ -218,9 +224,10 @@ impl Endpoint {
         self.exchange.broker().limits().at(head.address, head.told_by_proxy)
     }
 
+    /// `stranger` is a browser without a cookie of ours: whether it asked over TLS.
     fn answer(
         &self,
-        browser: Option<BrowserId>,
+        stranger: Option<bool>,
         answer: Answer,
         body: Vec<u8>,
         kind: HeaderValue,
@@ -228,13 +235,25 @@ impl Endpoint {
         let body = booked::bytes(body, answer.booked);
         let mut response = headers::response(StatusCode::OK, kind, body);
         if answer.handshaken.is_some()
-            && browser.is_none()
-            && let Some(cookie) = self.cookies.issue()
+            && let Some(over_tls) = stranger
+            && let Some(cookie) = self.cookies.issue(over_tls)
         {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         response
     }
+}
+
+const FOREIGN_PAGE: &str =
+    "this page may not load from here; name its origin in `origins` if it should";
+
+fn refuse_foreign(request: &HeaderMap) -> Response<Bytes> {
+    let text = if request.contains_key(ORIGIN) {
+        "this Origin is not allowed; name it in `origins` if it should be"
+    } else {
+        FOREIGN_PAGE
+    };
+    headers::text(StatusCode::FORBIDDEN, text)
 }
 
 fn fail(failure: BodyFailure) -> Response<Bytes> {

@@ -39,6 +39,8 @@ pub struct Connection {
     pub address: IpAddr,
     /// If a proxy connected that is believed: what to believe.
     proxies: Option<Arc<Proxies>>,
+    /// Whether it came over TLS.
+    tls: bool,
     pub(super) stream: TcpStream,
     /// Bytes that the system took, less than all: enough to see that it took some.
     pub(super) sent: AtomicUsize,
@@ -92,11 +94,13 @@ impl Connection {
         stream: TcpStream,
         address: IpAddr,
         proxies: Option<Arc<Proxies>>,
+        tls: bool,
         place: Place,
     ) -> Arc<Self> {
         Arc::new(Self {
             address,
             proxies,
+            tls,
             stream,
             sent: AtomicUsize::new(0),
             // The first head is late like any other, and it is owed from the beginning: a connection
@@ -323,6 +327,17 @@ impl Peer {
                 (connection.address, proxies.is_some() && !itself)
             }
         }
+    }
+
+    /// Whether the client speaks TLS, to us or to a proxy that is believed.
+    #[must_use]
+    pub fn is_over_tls(&self, headers: &HeaderMap) -> bool {
+        let Connection { tls, proxies, .. } = &*self.connection;
+        *tls || proxies.as_ref().is_some_and(|_| {
+            let said = headers.get_all("x-forwarded-proto").iter().next_back();
+            let said = said.and_then(|value| value.to_str().ok()?.rsplit(',').next());
+            said.is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
+        })
     }
 
     /// The answer has begun while the request's body is still coming, or has come to its end: what

@@ -82,7 +82,7 @@ pub fn public(site: Site) -> Routes {
         });
     let pages = warp::method().and(warp::path::full()).and(warp::header::headers_cloned()).map(
         move |method, path: FullPath, headers: HeaderMap| {
-            let refusal = guard.refuse_host(&headers);
+            let refusal = guard.refuse_reader(&headers);
             let page = || page(&method, path.as_str(), demo, &guard.gzip, &headers);
             reply(refusal.unwrap_or_else(page))
         },
