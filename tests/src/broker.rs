@@ -112,6 +112,12 @@ impl Broker {
         self.directory.0.join("data")
     }
 
+    /// Writes its configuration anew and has it read.
+    pub fn reload(&self, toml: &str) {
+        std::fs::write(self.directory.0.join("weft.toml"), toml).expect("a file");
+        self.signal(Signal::HUP);
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {

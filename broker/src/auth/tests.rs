@@ -15,6 +15,7 @@ use crate::core::clock::Clock;
 use crate::core::principal::Principal;
 
 mod claims;
+mod figures;
 mod files;
 mod forged;
 mod properties;
