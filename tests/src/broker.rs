@@ -112,12 +112,6 @@ impl Broker {
         self.directory.0.join("data")
     }
 
-    /// Writes its configuration anew and has it read.
-    pub fn reload(&self, toml: &str) {
-        std::fs::write(self.directory.0.join("weft.toml"), toml).expect("a file");
-        self.signal(Signal::HUP);
-    }
-
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -169,6 +163,12 @@ impl Broker {
         *process = until("a restart on the same ports", PATIENCE, || {
             Process::start(&self.setup, &self.directory.0, Some(addresses)).ok()
         });
+    }
+
+    /// Writes its configuration anew and has it read.
+    pub fn reload(&self, toml: &str) {
+        std::fs::write(self.directory.0.join("weft.toml"), toml).expect("a configuration file");
+        self.signal(Signal::HUP);
     }
 
     /// Connects to it.

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use weft_tests::bayeux::{Client, ok, only};
 use weft_tests::broker::Broker;
+use weft_tests::http::Request;
 use weft_tests::kept_file::KeptFile;
 use weft_tests::key_server::KeyServer;
-use weft_tests::token::{Algorithm, Maker, key_set};
+use weft_tests::token::{Algorithm, Maker, auth, key_set, token};
 use weft_tests::wait::{PATIENCE, until};
+use weft_tests::websocket::{Socket, upgrade};
 
 fn config(place: &str) -> String {
     format!(
@@ -113,4 +115,43 @@ fn a_key_file_that_is_replaced_ends_the_sessions_of_the_old_key() {
     assert_eq!(reply["successful"], false, "{reply}");
     assert!(error(&broker, &old).is_some());
     assert_eq!(error(&broker, &new), None);
+}
+
+#[test]
+fn an_api_key_that_is_taken_away_publishes_no_more() {
+    // The SHA-256 of `abc`, an example of FIPS 180.
+    let key = "[[auth.keys]]\nname = \"k\"\nsha256 = \
+               \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\n";
+    let rules = "[[auth.rules]]\nchannels = \"/a\"\n";
+    let config = |key: &str| format!("{}{key}{rules}", auth(""));
+    let broker = Broker::with(&config(key));
+    let publish =
+        || broker.exchange(&Request::post("/publish/a", "1").header("X-API-Key", "abc")).status;
+    assert_eq!(publish(), 200);
+    broker.reload(&config(""));
+    until("the key is gone", PATIENCE, || (publish() == 401).then_some(()));
+    broker.reload(&config(key));
+    until("the key is back", PATIENCE, || (publish() == 200).then_some(()));
+}
+
+#[test]
+fn a_socket_that_was_opened_with_a_token_is_worth_no_more_than_that() {
+    let broker = Broker::with(&auth(""));
+    let head = upgrade("/bayeux").header("Authorization", &format!("Bearer {}", token("me", &[])));
+    let mut socket = Socket::upgraded(broker.listen, &head);
+    let hello = json!([{
+        "channel": "/meta/handshake", "version": "1.0", "id": "1",
+        "supportedConnectionTypes": ["websocket"],
+    }]);
+    let mut handshake = || -> Value {
+        socket.send_text(&hello.to_string());
+        let text = socket.next_text();
+        serde_json::from_str::<Vec<Value>>(&text).expect("JSON").remove(0)
+    };
+    assert_eq!(handshake()["successful"], true);
+    broker.reload(&auth("denied = [\"me\"]"));
+    broker.wait_sessions(0);
+    let reply = handshake();
+    assert_eq!(reply["error"], "401::token_missing", "what its head said is no good any more");
+    assert_eq!(broker.metric("weft_sessions"), 0.0);
 }

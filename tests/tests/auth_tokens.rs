@@ -189,11 +189,12 @@ fn k1_k2_tokens_that_are_no_good_open_nothing() {
 #[test]
 fn k2_the_field_of_a_token_may_be_a_path() {
     let hs = source("hs", "\"HS256\"", &format!("secret = {SECRET:?}"));
-    let more = "token_field = \"authentication.token\"\nroles_claim = \"realm_access.roles\"";
+    let more = "token_field = \"authentication.token\"\nsubject_claim = \"user.id\"\nroles_claim = \"realm_access.roles\"";
     let toml = format!("[auth]\nmode = \"token\"\n{more}\n{hs}");
     let rules = "[[auth.rules]]\nchannels = \"/a\"\nroles = \"reader\"\n";
     let broker = Broker::with(&format!("{toml}{rules}"));
-    let claims = json!({"sub": 7, "exp": now() + 60, "realm_access": {"roles": ["reader"]}});
+    let claims =
+        json!({"user": {"id": 7}, "exp": now() + 60, "realm_access": {"roles": ["reader"]}});
     let token = Maker::secret().sign(&claims);
     let mut client = Client::new(&broker);
     ok(&client.handshake_with(json!({"ext": {"authentication": {"token": token}}})));
@@ -257,6 +258,8 @@ fn a_file_that_only_looks_protected_does_not_start() {
     let secret = format!("secret = {SECRET:?}");
     let pem = KeptFile::new(Maker::new(Algorithm::ES256).pem());
     let pem = format!("pem = {:?}", pem.path());
+    let key =
+        |name: &str| format!("[[auth.keys]]\nname = {name:?}\nsha256 = {:?}\n", "0".repeat(64));
     let auth = |text: &str| format!("[auth]\nmode = \"token\"\n{text}");
     for (toml, expected) in [
         (auth(""), "lets nobody in"),
@@ -283,6 +286,7 @@ fn a_file_that_only_looks_protected_does_not_start() {
         (auth("token_field = \"replay.id\"\n"), "means something else"),
         (auth("[[auth.keys]]\nname = \"a\"\n"), "weft key NAME"),
         (auth("[[auth.keys]]\nname = \"a\"\nsha256 = \"weft_secret\"\n"), "SHA-256 of a key"),
+        (auth(&[key("a"), key("b")].concat()), "the same key"),
         (auth("[[auth.keys]]\nname = \"a\"\nexpires = \"soon\"\n"), "is not a moment"),
         (auth("[[auth.keys]]\nnaem = \"a\"\n"), "did you mean `name`?"),
     ] {

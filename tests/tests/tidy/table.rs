@@ -507,7 +507,7 @@ pub(super) const TABLE: &[Area] = &[
         NO_SOCKETS,
     ),
     area(
-        &["broker/src/server.rs"],
+        &["broker/src/server.rs", "broker/src/server/"],
         &[
             "crate::auth",
             "crate::config",
@@ -517,6 +517,7 @@ pub(super) const TABLE: &[Area] = &[
             HTTP,
             "crate::kept",
             "crate::policing",
+            "crate::server",
             "crate::storage",
             "crate::ticker",
             "crate::transport",

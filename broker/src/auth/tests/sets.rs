@@ -116,9 +116,16 @@ async fn a_set_that_cannot_be_had_makes_tokens_wait_and_one_that_was_had_stays()
     assert_eq!(said(&access, &unknown).await, Err(Unidentified::UnknownKey));
     assert!(said(&access, &maker.sign(&with(&json!({"n": 1})))).await.is_ok());
 
-    // A reload that does not change the source keeps its keys.
-    access.reload(asking(vec![remote(&server), secret()])).unwrap();
-    assert!(said(&access, &maker.sign(&with(&json!({"n": 2})))).await.is_ok());
+    // A reload that leaves address and algorithms as they are keeps the keys, and who came by them.
+    let me = identify(&access, &maker.sign(&good())).await.unwrap();
+    let often = KeyPlace::SetUrl(server.url(), Duration::from_secs(60));
+    let picky = SourceOptions { place: often, max_age: Some(60), ..remote(&server) };
+    access.reload(asking(vec![picky.clone(), secret()])).unwrap();
+    assert!(access.still_valid(&me));
+    let young = with(&json!({"n": 2, "iat": NOW}));
+    assert!(said(&access, &maker.sign(&young)).await.is_ok());
+    access.reload(asking(vec![SourceOptions { name: "other".to_owned(), ..picky }])).unwrap();
+    assert!(!access.still_valid(&me));
 }
 
 #[tokio::test]
