@@ -31,7 +31,7 @@ pub use audit::Audit;
 pub use channels::{BacklogSize, Channel, Durability};
 pub use compression::Compression;
 pub use error::ConfigError;
-pub use load::{Loaded, environment, load};
+pub use load::{Loaded, environment, load, of};
 pub use origin::OriginPattern;
 pub use sections::{
     Auth, AuthMode, Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite,
