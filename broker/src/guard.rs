@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use weft_protocol::{ChannelLimits, Error, Pattern, Replay};
 
 use crate::audit::Audit;
+use crate::auth::{Access, Unidentified};
 use crate::core::clock::Clock;
 use crate::core::policy::{Action, Policy};
 use crate::core::principal::Principal;
@@ -39,24 +40,20 @@ pub struct Asker {
 pub struct Guard {
     clock: Arc<dyn Clock>,
     audit: Audit,
-    asks: bool,
-    anonymous: Option<Arc<Principal>>,
+    /// Who knows whom, where that is asked.
+    access: Option<Access>,
     token_field: Option<String>,
     cookie: Option<String>,
     policy: ArcSwap<Policy>,
 }
 
-/// How a guard goes about it, where it asks at all.
+/// Where credentials are looked for besides the usual headers.
 #[derive(Debug, Clone, Default)]
-pub struct GuardOptions {
-    /// Whether whoever shows no credentials gets in, with the role `anonymous`.
-    pub anonymous: bool,
-    /// Where in `ext` credentials stand.
+pub struct Places {
+    /// The member of `ext`: a name, or a path with dots.
     pub token_field: String,
-    /// The cookie that may hold them.
+    /// The cookie, if any.
     pub cookie: Option<String>,
-    /// Who may do what.
-    pub policy: Policy,
 }
 
 impl Guard {
@@ -66,8 +63,7 @@ impl Guard {
         Self {
             clock,
             audit: Audit::default(),
-            asks: false,
-            anonymous: None,
+            access: None,
             token_field: None,
             cookie: None,
             policy: ArcSwap::default(),
@@ -76,23 +72,31 @@ impl Guard {
 
     /// Asks everybody who they are.
     #[must_use]
-    pub fn asking(options: GuardOptions, clock: Arc<dyn Clock>) -> Self {
-        let GuardOptions { anonymous, token_field, cookie, policy } = options;
+    pub fn asking(access: Access, places: Places, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
             audit: Audit::default(),
-            asks: true,
-            anonymous: anonymous.then(|| Arc::new(Principal::anonymous())),
-            token_field: Some(token_field),
-            cookie,
+            access: Some(access),
+            token_field: Some(places.token_field),
+            cookie: places.cookie,
             policy: ArcSwap::from_pointee(policy),
         }
+    }
+
+    /// Takes other rules, for all that is asked from now on.
+    pub fn follow(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// Notes that what is configured has changed, and how many sessions ended for it.
+    pub fn changed(&self, what: &str, ended: usize) {
+        self.audit.changed(what, ended);
     }
 
     /// Whether anybody is asked anything.
     #[must_use]
     pub fn asks(&self) -> bool {
-        self.asks
+        self.access.is_some()
     }
 
     /// Where in `ext` credentials stand, where they are asked for.
@@ -108,8 +112,25 @@ impl Guard {
     }
 
     /// Whose credentials these are.
-    pub async fn identify(&self, _credentials: &str) -> Who {
-        Who::Refused("token_invalid")
+    pub async fn identify(&self, credentials: &str) -> Who {
+        let Some(access) = &self.access else { return Who::Unsaid };
+        match access.identify(credentials).await {
+            Ok(who) => Who::Known(who),
+            Err(why) => Who::Refused(told(why)),
+        }
+    }
+
+    /// Whether somebody who was let in still would be, for all that is known of them.
+    #[must_use]
+    pub fn holds(&self, who: &Principal) -> bool {
+        let expired = who.expires.is_some_and(|expires| self.wall_s() >= expires);
+        !expired && self.vouches(who)
+    }
+
+    /// Whether what vouched for somebody still does; whether that has expired is another question.
+    #[must_use]
+    pub fn vouches(&self, who: &Principal) -> bool {
+        self.access.as_ref().is_none_or(|access| access.still_valid(who))
     }
 
     /// The time by the broker's clock, in seconds since 1970.
@@ -124,16 +145,16 @@ impl Guard {
     /// 401 without good credentials, unless none are needed.
     pub fn admit(&self, said: &Who, address: IpAddr, what: &str) -> Result<Asker, Error> {
         let who = match said {
-            _ if !self.asks => Ok(None),
+            _ if !self.asks() => Ok(None),
             Who::Known(who) if who.expires.is_some_and(|expires| self.wall_s() >= expires) => {
                 Err("token_expired")
             }
             Who::Known(who) => Ok(Some(Arc::clone(who))),
             Who::Refused(why) => Err(*why),
-            Who::Unsaid => match &self.anonymous {
-                Some(nobody) => Ok(Some(Arc::clone(nobody))),
-                None => Err("token_missing"),
-            },
+            Who::Unsaid => {
+                let nobody = self.access.as_ref().and_then(Access::anonymous);
+                nobody.map(Some).ok_or("token_missing")
+            }
         };
         who.map(|who| Asker { who, address }).map_err(|why| {
             self.audit.refused(self.clock.now(), address, what, why);
@@ -156,7 +177,7 @@ impl Guard {
     /// Whether somebody may do that with a channel, or with all that a pattern means.
     #[must_use]
     pub fn may(&self, who: Option<&Principal>, action: Action, pattern: &str) -> bool {
-        if !self.asks {
+        if !self.asks() {
             return true;
         }
         who.is_some_and(|who| self.policy.load().decide(who, action, pattern).allowed)
@@ -201,7 +222,7 @@ impl Guard {
         replay: Option<&Replay<'_>>,
     ) -> Result<(), Error> {
         const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
-        if !self.asks {
+        if !self.asks() {
             return Ok(());
         }
         let who = asker.who.as_deref();
@@ -221,6 +242,21 @@ impl Guard {
         let is_asked_for = |name: &str| parsed().any(|pattern| concerns(pattern, name));
         let past = replay.into_iter().flat_map(Replay::past).filter(|name| is_asked_for(name));
         self.may_look_back(asker, &past.collect::<Vec<_>>())
+    }
+}
+
+/// What somebody is told whose credentials are no good: enough to get others, and no more.
+fn told(why: Unidentified) -> &'static str {
+    match why {
+        Unidentified::Expired => "token_expired",
+        Unidentified::NotYet => "token_not_valid_yet",
+        Unidentified::WrongIssuer => "token_issuer_unknown",
+        Unidentified::WrongAudience => "token_audience_unknown",
+        Unidentified::Denied => "token_denied",
+        Unidentified::Unavailable => "token_keys_unavailable",
+        Unidentified::Malformed | Unidentified::BadSignature | Unidentified::UnknownKey => {
+            "token_invalid"
+        }
     }
 }
 

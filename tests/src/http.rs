@@ -3,8 +3,10 @@
 mod message;
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 pub use message::{Request, Response};
 
@@ -32,11 +34,23 @@ impl Connection {
     /// Connects.
     #[must_use]
     pub fn open(peer: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&peer, PATIENCE).expect("a connection");
+        Self::over(TcpStream::connect_timeout(&peer, PATIENCE).expect("a connection"), peer)
+    }
+
+    fn over(stream: TcpStream, peer: SocketAddr) -> Self {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
         Self { peer, stream, buffer: Vec::new() }
+    }
+
+    /// Connects from another address of this machine, such as 127.0.0.2.
+    #[must_use]
+    pub fn open_from(local: IpAddr, peer: SocketAddr) -> Self {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&socket, &SocketAddr::new(local, 0)).expect("an address of this machine");
+        connect(&socket, &peer).expect("a connection");
+        Self::over(TcpStream::from(socket), peer)
     }
 
     /// Our own address, which tells two connections apart.

@@ -15,9 +15,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     );
     for (index, rule) in auth.rules.iter().enumerate() {
         let mut complain = |holds: bool, key: &str, text: String| {
-            if !holds {
-                problems.item("auth.rules", index, key, text);
-            }
+            problems.item(holds, ("auth.rules", index), key, text);
         };
         complain(!rule.channels.is_empty(), "channels", "names no channel".to_owned());
         complain(!rule.actions.is_empty(), "actions", "names nothing that is done".to_owned());
@@ -43,10 +41,12 @@ fn fault(channel: &str) -> Option<&'static str> {
         "**" => index == last,
         "*" => true,
         segment => match segment.strip_prefix('{') {
-            Some(claim) => claim.strip_suffix('}').is_some_and(|claim| {
-                !claim.is_empty() && !claim.contains(['{', '}'])
-            }),
-            None => super::channels::fault(&format!("/x/{segment}")).is_none() && !segment.contains('*'),
+            Some(claim) => claim
+                .strip_suffix('}')
+                .is_some_and(|claim| !claim.is_empty() && !claim.contains(['{', '}'])),
+            None => {
+                super::channels::fault(&format!("/x/{segment}")).is_none() && !segment.contains('*')
+            }
         },
     };
     if !segments.iter().enumerate().all(fits) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// One rule of `[[auth.rules]]`. Of the rules that are about whoever asks, and about what they want
 /// to do, the first whose channels fit decides; where none does, it is denied.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthRule {
     /// The channels: names, with `*` for one segment, `**` at the end for all below, and `{claim}` for
@@ -44,7 +44,7 @@ impl Default for AuthRule {
 }
 
 /// What is done with a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleAction {
     /// Get what is published from now on.
@@ -66,7 +66,7 @@ pub enum Effect {
 }
 
 /// What a claim must say.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Said {
     /// A text.
