@@ -33,3 +33,18 @@ fn every_saved_path_names_what_clients_may_have_or_is_refused() {
 fn every_saved_head_lets_in_nobody_unknown() {
     run("head", checks::head);
 }
+
+#[test]
+fn every_saved_word_of_a_proxy_is_its_own_alone() {
+    run("proxied", checks::proxied);
+}
+
+#[test]
+fn every_saved_token_lets_in_whom_it_names_or_nobody() {
+    run("token", checks::token);
+}
+
+#[test]
+fn no_saved_file_of_keys_serves_as_a_secret() {
+    run("keys", checks::keys);
+}
