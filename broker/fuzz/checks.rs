@@ -1,10 +1,13 @@
 // What each fuzz target asserts: shared with `tests/corpus.rs`, so that plain `cargo test` runs the
 // same over the saved corpus.
 
-use std::net::IpAddr;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,6 +29,7 @@ use weft_broker::http::proxies::Proxies;
 use weft_broker::http::proxy_header::{self, Fault, Parsed};
 use weft_broker::http::streams::{self, Asked};
 use weft_broker::http::{accept, credentials, event_source, history};
+use weft_broker::server;
 use weft_protocol::{ChannelLimits, ChannelName, Pattern};
 
 /// Invariant: whatever stands in a file (up to the first zero byte) and in variables (one a line, after
@@ -397,4 +401,59 @@ fn identify(access: &Access, text: &str) -> Result<Arc<Principal>, Unidentified>
         Poll::Ready(answer) => answer,
         Poll::Pending => panic!("{text}: waits"),
     }
+}
+
+/// Invariant: whatever is written into a connection, it comes to an end soon after its other side has
+/// ended, nobody panics, and what is answered is HTTP that may not be kept or taken for something else.
+pub(crate) fn wire(bytes: &[u8]) {
+    let mut socket = TcpStream::connect(broker()).expect("the broker listens");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    // It may have heard enough before all of it is sent.
+    let _ = socket.write_all(bytes).and_then(|()| socket.shutdown(Shutdown::Write));
+    let mut answer = Vec::new();
+    if let Err(error) = socket.take(8 << 20).read_to_end(&mut answer) {
+        let gone = error.kind() == std::io::ErrorKind::ConnectionReset;
+        assert!(gone, "{error}: {}", String::from_utf8_lossy(&answer));
+    }
+    if answer.is_empty() || bytes.starts_with(b"PRI ") {
+        return;
+    }
+    let text = String::from_utf8_lossy(&answer);
+    let head = text.split_once("\r\n\r\n").map_or(&*text, |(head, _)| head).to_ascii_lowercase();
+    assert!(head.starts_with("http/1."), "{text}");
+    let first = head.lines().next().unwrap_or_default();
+    if !first.contains(" 1") {
+        assert!(head.contains("\r\ncache-control: no-cache, no-store"), "{text}");
+        assert!(head.contains("\r\nx-content-type-options: nosniff"), "{text}");
+    }
+}
+
+/// A broker in this process, with little of everything, for as long as the process lives.
+fn broker() -> SocketAddr {
+    static BROKER: OnceLock<SocketAddr> = OnceLock::new();
+    *BROKER.get_or_init(|| {
+        let data = std::env::temp_dir().join(format!("weft-fuzz-data-{}", std::process::id()));
+        let file = format!(
+            "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\ndata = {data:?}\n\
+             [sessions]\nmax = 500\nmax_interval = \"1s\"\n[store]\nkind = \"memory\"\n"
+        );
+        let config = config::of("wire.toml", file.into_bytes(), std::iter::empty());
+        let config = config.expect("a configuration");
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let running = server::start(&config).await.expect("a broker");
+                tell.send(running.listen).expect("somebody waits");
+                std::future::pending::<()>().await;
+            });
+        });
+        let address = told.recv().expect("it started");
+        std::fs::remove_dir_all(data).expect("it has read its key");
+        address
+    })
 }

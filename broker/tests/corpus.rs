@@ -48,3 +48,8 @@ fn every_saved_token_lets_in_whom_it_names_or_nobody() {
 fn no_saved_file_of_keys_serves_as_a_secret() {
     run("keys", checks::keys);
 }
+
+#[test]
+fn every_saved_connection_comes_to_its_end() {
+    run("wire", checks::wire);
+}
