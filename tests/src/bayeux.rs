@@ -1,6 +1,6 @@
 //! A Bayeux client that keeps what one must keep, and shows everything it is told.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::{Map, Value, json};
 
@@ -17,6 +17,8 @@ pub struct Client<'b> {
     pub broker: &'b Broker,
     /// Where it connects: to the broker, or to a proxy before it.
     pub address: SocketAddr,
+    /// The address that it connects from, if not any.
+    pub source: Option<Ipv4Addr>,
     /// The path it posts to.
     pub path: String,
     /// The session, once there is one.
@@ -37,6 +39,7 @@ impl<'b> Client<'b> {
         Self {
             broker,
             address: broker.listen,
+            source: None,
             path: "/bayeux".to_owned(),
             client_id: String::new(),
             cookie: None,
@@ -122,14 +125,21 @@ impl<'b> Client<'b> {
 
     /// Sends any request on the client's connection and keeps the cookie that comes back.
     pub fn exchange(&mut self, request: &Request) -> Response {
-        let address = self.address;
-        let connection = self.connection.get_or_insert_with(|| Connection::open(address));
+        let fresh = self.connection.take().unwrap_or_else(|| self.dial());
+        let connection = self.connection.insert(fresh);
         let response = connection.exchange(request);
         if response.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             self.connection = None;
         }
         self.keep_cookie(&response);
         response
+    }
+
+    fn dial(&self) -> Connection {
+        match self.source {
+            Some(source) => Connection::open_from(source, self.address),
+            None => Connection::open(self.address),
+        }
     }
 
     /// Forgets the connection; the next request opens another.
@@ -212,7 +222,7 @@ impl<'b> Client<'b> {
     /// The same with other fields besides the usual ones.
     pub fn start_connect_with(&mut self, fields: Value) -> Held {
         let message = self.message("/meta/connect", fields);
-        let mut connection = Connection::open(self.address);
+        let mut connection = self.dial();
         connection.start(&self.request(json!([message]).to_string()));
         Held(connection)
     }
@@ -277,7 +287,7 @@ impl<'b> Client<'b> {
     pub fn held_script(&mut self) -> Held {
         let before = self.broker.metric("weft_held_connects");
         let message = self.message("/meta/connect", json!({"connectionType": "callback-polling"}));
-        let mut connection = Connection::open(self.address);
+        let mut connection = self.dial();
         connection.start(&self.script("callback", &[json!([message])]));
         self.broker.wait_metric("weft_held_connects", |held| held > before);
         Held(connection)

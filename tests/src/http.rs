@@ -1,11 +1,13 @@
 //! HTTP/1.1 by hand: what is sent is what a test spells out.
 
+mod dial;
 mod message;
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+pub use dial::dial;
 pub use message::{Request, Response};
 
 use self::message::parse_head;
@@ -33,6 +35,18 @@ impl Connection {
     #[must_use]
     pub fn open(peer: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&peer, PATIENCE).expect("a connection");
+        Self::over(stream, peer)
+    }
+
+    /// Connects from this address of the machine: all of 127.0.0.0/8 are loopback's.
+    #[must_use]
+    pub fn open_from(source: Ipv4Addr, peer: SocketAddr) -> Self {
+        Self::over(dial(source, peer, None).expect("a connection"), peer)
+    }
+
+    /// Talks over a socket that is connected.
+    #[must_use]
+    pub fn over(stream: TcpStream, peer: SocketAddr) -> Self {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
 use weft_protocol::{Error, publish_line};
@@ -25,6 +26,8 @@ const UNDER_WAY: usize = 256;
 /// Bytes of outcomes in one piece of the answer, and pieces that wait for the reader.
 const PIECE: usize = 64 << 10;
 const PIECES: usize = 4;
+/// Others have their turn after so long: a line may be for very many.
+const TURN: Duration = Duration::from_millis(2);
 
 /// One stream of messages.
 #[derive(Debug)]
@@ -151,6 +154,7 @@ impl Lines {
     /// Takes in what came; false if nothing more is wanted.
     async fn chunk(&mut self, mut chunk: impl Buf) -> bool {
         let mut wakes = Wakes::default();
+        let mut begun = self.api.endpoint.exchange.now();
         let bytes = chunk.copy_to_bytes(chunk.remaining());
         let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
         while let Some(piece) = pieces.next() {
@@ -174,6 +178,11 @@ impl Lines {
             }
             if !self.line(&mut wakes) {
                 return false;
+            }
+            let now = self.api.endpoint.exchange.now();
+            if now.saturating_duration_since(begun) > TURN {
+                yield_now().await;
+                begun = now;
             }
         }
         true
