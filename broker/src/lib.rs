@@ -6,6 +6,7 @@
 pub mod config;
 pub mod core;
 pub mod exchange;
+pub mod guard;
 pub mod http;
 pub mod log;
 pub mod server;

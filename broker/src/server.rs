@@ -22,6 +22,7 @@ use crate::core::options::{Options, QueueLimits, QueuePolicy, ResponseLimits, Un
 use crate::core::rules::{Durability, Rule, Rules};
 use crate::core::stats::Stats;
 use crate::exchange::Exchange;
+use crate::guard::Guard;
 use crate::http::admin::Admin;
 use crate::http::api::Api;
 use crate::http::bayeux::Endpoint;
@@ -129,7 +130,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
             stop: running.stop.clone(),
         })
     });
-    let endpoint = endpoint(config, &broker, cookies, bodies, gzip);
+    let endpoint = endpoint(config, &broker, cookies, bodies, gzip, Arc::new(Guard::open()));
     let site = site(config, endpoint, sockets, &broker, &http_stats);
     let public = listener(public, connections, running.public_tasks.clone(), &running.stop);
     tokio::spawn(public.serve(routes::public(site)));
@@ -261,6 +262,7 @@ fn endpoint(
     cookies: Cookies,
     budget: Arc<BodyBudget>,
     gzip: Arc<Gzip>,
+    guard: Arc<Guard>,
 ) -> Endpoint {
     let mut offered = Vec::new();
     if config.bayeux.websocket {
@@ -275,7 +277,7 @@ fn endpoint(
     }
     let limits = decode_limits(config);
     Endpoint {
-        exchange: Exchange::new(Arc::clone(broker), Arc::new(SystemIds), limits, offered),
+        exchange: Exchange::new(Arc::clone(broker), guard, Arc::new(SystemIds), limits, offered),
         origins: origins(config, config.listen),
         cookies,
         body: BodyLimits {

@@ -84,7 +84,7 @@ impl World {
             Broker::new(options, stats, Arc::clone(&clock) as Arc<dyn Clock>, Origin::default());
         let id = SessionId::random().expect("entropy");
         broker.handshake(id, Wishes::default()).expect("room");
-        let session = broker.find(Some(id.as_str()), None).expect("it lives");
+        let session = broker.find(Some(id.as_str()), None, None).expect("it lives");
         let patterns = CHANNELS.map(Cow::Borrowed);
         broker.subscribe(&session, &patterns, None, &mut Wakes::default()).expect("room");
         Self {

@@ -32,7 +32,7 @@ fn broker() -> Arc<Broker> {
 fn session(broker: &Broker, patterns: &[&'static str]) -> Arc<SessionHandle> {
     let id = SessionId::random().expect("entropy");
     broker.handshake(id, Wishes::default()).expect("room");
-    let session = broker.find(Some(id.as_str()), None).expect("it lives");
+    let session = broker.find(Some(id.as_str()), None, None).expect("it lives");
     let patterns: Vec<Cow<'_, str>> = patterns.iter().map(|&text| text.into()).collect();
     broker.subscribe(&session, &patterns, None, &mut Wakes::default()).expect("room");
     session

@@ -35,7 +35,7 @@ fn subscribed(options: Options) -> (Arc<Broker>, Arc<SessionHandle>) {
     let broker = Broker::new(options, stats, Arc::new(SystemClock), Origin::default());
     let id = SessionId::random().expect("entropy");
     broker.handshake(id, Wishes::default()).expect("room");
-    let session = broker.find(Some(id.as_str()), None).expect("it lives");
+    let session = broker.find(Some(id.as_str()), None, None).expect("it lives");
     let patterns = [Cow::Borrowed("/a")];
     broker.subscribe(&session, &patterns, None, &mut Wakes::default()).expect("room");
     connect(&broker, &session, "1");

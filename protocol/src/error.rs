@@ -14,6 +14,8 @@ pub enum Error {
     MessageIdInvalid,
     /// A publish without `data` (checklist C17).
     DataMissing,
+    /// No credentials, or none that are good (decisions 3.6); the text says what is wrong with them.
+    Unauthorized(&'static str),
     /// The clientId is missing, unknown, or not this browser's (checklist L13).
     SessionUnknown,
     /// No `subscription`, or `null` (checklist C16).
@@ -22,6 +24,8 @@ pub enum Error {
     SubscriptionInvalid,
     /// Policy refuses these names, and with them the whole subscribe (checklist L6).
     SubscribeDenied(Vec<String>),
+    /// Policy refuses to show what was published before to these names, so a replay, too.
+    HistoryDenied(Vec<String>),
     /// Policy refuses a publish to this channel.
     PublishDenied(String),
     /// No connection type in common (checklist E7).
@@ -54,10 +58,12 @@ impl Error {
         match self {
             Self::ConnectionTypes => 301,
             Self::ChannelMissing | Self::DataMissing | Self::KeyInvalid | Self::KeyReused => 400,
+            Self::Unauthorized(_) => 401,
             Self::SessionUnknown => 402,
             Self::SubscriptionMissing
             | Self::SubscriptionInvalid
             | Self::SubscribeDenied(_)
+            | Self::HistoryDenied(_)
             | Self::PublishDenied(_) => 403,
             Self::ChannelUnknown(_) | Self::ServiceUnknown(_) => 404,
             Self::ChannelInvalid | Self::MessageIdInvalid => 405,
@@ -69,7 +75,7 @@ impl Error {
 
     fn args(&self) -> &[String] {
         match self {
-            Self::SubscribeDenied(names) => names,
+            Self::SubscribeDenied(names) | Self::HistoryDenied(names) => names,
             Self::PublishDenied(name) | Self::ChannelUnknown(name) | Self::ServiceUnknown(name) => {
                 std::slice::from_ref(name)
             }
@@ -83,10 +89,12 @@ impl Error {
             Self::ChannelInvalid => "channel_invalid",
             Self::MessageIdInvalid => "message_id_invalid",
             Self::DataMissing => "data_missing",
+            Self::Unauthorized(text) => text,
             Self::SessionUnknown => "session_unknown",
             Self::SubscriptionMissing => "subscription_missing",
             Self::SubscriptionInvalid => "subscription_invalid",
             Self::SubscribeDenied(_) => "subscribe_denied",
+            Self::HistoryDenied(_) => "history_denied",
             Self::PublishDenied(_) => "publish_denied",
             Self::ConnectionTypes => "connection_types_not_supported",
             Self::ChannelUnknown(_) => "channel_unknown",
@@ -140,6 +148,7 @@ mod tests {
         check(&Error::ChannelInvalid, "405::channel_invalid");
         check(&Error::MessageIdInvalid, "405::message_id_invalid");
         check(&Error::DataMissing, "400::data_missing");
+        check(&Error::Unauthorized("token_expired"), "401::token_expired");
         check(&Error::SessionUnknown, "402::session_unknown");
         check(&Error::SubscriptionMissing, "403::subscription_missing");
         check(&Error::SubscriptionInvalid, "403::subscription_invalid");
@@ -162,6 +171,7 @@ mod tests {
         let names = vec!["/a".into(), "/b/**".into()];
         check(&Error::SubscribeDenied(names), "403:/a,/b/**:subscribe_denied");
         check(&Error::SubscribeDenied(Vec::new()), "403::subscribe_denied");
+        check(&Error::HistoryDenied(vec!["/a".into()]), "403:/a:history_denied");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The publisher's `ext` on its way to subscribers (checklist C9, C21).
+//! Credentials in an `ext`, and the publisher's `ext` on its way to subscribers (checklist C9, C21, K2).
 
 use std::borrow::Cow;
 
@@ -17,10 +17,14 @@ const OURS: [&str; 4] = ["weft", "replay", "ack", "timesync"];
 /// object.
 pub fn publisher_ext<'a>(ext: &'a RawValue, token_field: Option<&str>) -> Option<Cow<'a, str>> {
     let members = Members::of(ext)?;
+    // Where the field is a path, all that its first name holds stays here.
+    let first = token_field.and_then(|field| field.split('.').next());
     // Names are compared as decoded: "\u0061ck" is ack.
     let is_ours = |name: &RawValue| {
-        json::string(name)
-            .is_some_and(|name| OURS.contains(&name.as_ref()) || token_field == Some(&*name))
+        json::string(name).is_some_and(|name| {
+            let name = &*name;
+            OURS.contains(&name) || token_field == Some(name) || first == Some(name)
+        })
     };
     if !members.0.iter().any(|(name, _)| is_ours(name)) {
         return Some(json::one_line(ext.get()));
@@ -39,6 +43,24 @@ pub fn publisher_ext<'a>(ext: &'a RawValue, token_field: Option<&str>) -> Option
     Some(Cow::Owned(out))
 }
 
+/// The credentials in an `ext`: the string in this field, which is a name, or a path of names with dots
+/// between, so that the habits of Faye's and CometD's clients fit.
+///
+/// # Errors
+/// When the field is there and holds no string.
+pub fn token<'a>(ext: &'a RawValue, field: &str) -> Result<Option<Cow<'a, str>>, NoToken> {
+    let Some(members) = Members::of(ext) else { return Ok(None) };
+    if let Some(value) = members.get(field).filter(|value| !json::is_null(value)) {
+        return json::string(value).map(Some).ok_or(NoToken);
+    }
+    let Some((first, rest)) = field.split_once('.') else { return Ok(None) };
+    members.get(first).map_or(Ok(None), |below| token(below, rest))
+}
+
+/// What stands where credentials should be is no string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoToken;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +77,31 @@ mod tests {
         check(r#"{"a":1,"ack":2,"b":3}"#, Some(r#"{"a":1,"b":3}"#));
         check(r#"{"ack":1,"a":{"ack":2}}"#, Some(r#"{"a":{"ack":2}}"#));
         check(r#"{"ack":1,"ack":2,"Ack":3}"#, Some(r#"{"Ack":3}"#));
+    }
+
+    #[test]
+    fn k2_credentials_stand_in_a_field_or_at_a_path() {
+        let check = |ext: &str, field: &str, expected: Result<Option<&str>, NoToken>| {
+            let raw = serde_json::from_str(ext).unwrap();
+            assert_eq!(token(raw, field), expected.map(|text| text.map(Into::into)), "{ext}");
+        };
+        check(r#"{"token":"t"}"#, "token", Ok(Some("t")));
+        check(r#"{"t\u006fken":"t"}"#, "token", Ok(Some("t")));
+        check(r#"{"token":"a","token":"b"}"#, "token", Ok(Some("b")));
+        check(r#"{"auth":{"token":"t"}}"#, "auth.token", Ok(Some("t")));
+        check(r#"{"auth.token":"t","auth":{"token":"u"}}"#, "auth.token", Ok(Some("t")));
+        check(r#"{"token":null}"#, "token", Ok(None));
+        check(r#"{"auth":"t"}"#, "auth.token", Ok(None));
+        check(r#"{"auth":{}}"#, "auth.token", Ok(None));
+        check("[]", "token", Ok(None));
+        check(r#"{"token":7}"#, "token", Err(NoToken));
+        check(r#"{"token":{"token":"t"}}"#, "token", Err(NoToken));
+    }
+
+    #[test]
+    fn c9_nothing_below_a_path_to_credentials_goes_on() {
+        let raw = serde_json::from_str(r#"{"auth":{"token":"t","x":1},"b":2}"#).unwrap();
+        assert_eq!(publisher_ext(raw, Some("auth.token")).as_deref(), Some(r#"{"b":2}"#));
     }
 
     #[test]

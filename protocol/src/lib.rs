@@ -44,7 +44,7 @@ pub use decode::DecodeLimits;
 pub use encode::{Array, event};
 pub use error::Error;
 pub use event::{ReplayForm, event_parts, salesforce_data};
-pub use ext::publisher_ext;
+pub use ext::{NoToken, publisher_ext, token};
 pub use message::Message;
 pub use publication::{
     Publication, PublicationError, publish_array, publish_channel, publish_data, publish_line,

@@ -71,10 +71,11 @@ impl From<Error> for PublicationError {
 /// The HTTP status of a refused publish (decisions 2).
 pub fn publish_status(error: &Error) -> u16 {
     match error {
+        Error::Unauthorized(_) => 401,
         Error::SessionUnknown => 402,
         Error::KeyReused => 422,
         Error::ChannelInvalid => 405,
-        Error::PublishDenied(_) => 403,
+        Error::PublishDenied(_) | Error::SubscribeDenied(_) | Error::HistoryDenied(_) => 403,
         Error::RateLimited => 429,
         Error::StoreUnavailable | Error::Overloaded | Error::Draining => 503,
         _ => 400,
@@ -102,13 +103,14 @@ pub fn publish_data<'a>(body: &'a [u8], limits: &DecodeLimits) -> Result<Cow<'a,
     Ok(json::one_line(raw.get()))
 }
 
-/// A body that is an array of messages: each is one or has its fault.
+/// A body that is an array of messages: each is one or has its fault. No credentials in their `ext` go on.
 ///
 /// # Errors
 /// When it is no array, or has too many elements.
 pub fn publish_array<'a>(
     body: &'a [u8],
     limits: &DecodeLimits,
+    token_field: Option<&str>,
 ) -> Result<Vec<Result<Publication<'a>, PublicationError>>, BodyError> {
     let raw = parse(text(body)?)?;
     let mut found = Vec::new();
@@ -122,7 +124,7 @@ pub fn publish_array<'a>(
         found.push(if depth::exceeds(element.get(), limits.depth.saturating_sub(1)) {
             Err(PublicationError::Unreadable(BodyError::TooDeep))
         } else {
-            publication(element, limits)
+            publication(element, limits, token_field)
         });
     });
     if !is_array {
@@ -141,8 +143,9 @@ pub fn publish_array<'a>(
 pub fn publish_line<'a>(
     line: &'a [u8],
     limits: &DecodeLimits,
+    token_field: Option<&str>,
 ) -> Result<Publication<'a>, PublicationError> {
-    publication(read(line, limits).map_err(PublicationError::Unreadable)?, limits)
+    publication(read(line, limits).map_err(PublicationError::Unreadable)?, limits, token_field)
 }
 
 fn read<'a>(body: &'a [u8], limits: &DecodeLimits) -> Result<&'a RawValue, BodyError> {
@@ -173,6 +176,7 @@ fn parse(text: &str) -> Result<&RawValue, BodyError> {
 fn publication<'a>(
     raw: &'a RawValue,
     limits: &DecodeLimits,
+    token_field: Option<&str>,
 ) -> Result<Publication<'a>, PublicationError> {
     let members = Members::of(raw).ok_or(PublicationError::NotAnObject)?;
     let (mut channel, mut data, mut ext, mut id) = (None, None, None, None);
@@ -197,7 +201,7 @@ fn publication<'a>(
     let data = data.ok_or(Error::DataMissing)?;
     let ext = match ext {
         Some(ext) if !json::is_object(ext) => return Err(PublicationError::ExtInvalid),
-        Some(ext) => publisher_ext(ext, None),
+        Some(ext) => publisher_ext(ext, token_field),
         None => None,
     };
     let key = id.map(key).transpose()?;
@@ -219,7 +223,7 @@ mod tests {
     use super::*;
 
     fn line(text: &str) -> Result<Publication<'_>, String> {
-        publish_line(text.as_bytes(), &DecodeLimits::default())
+        publish_line(text.as_bytes(), &DecodeLimits::default(), None)
             .map_err(|error| format!("{} {error}", error.status()))
     }
 
@@ -272,11 +276,11 @@ mod tests {
     #[test]
     fn f2_an_array_is_read_element_by_element_within_its_bound() {
         let limits = DecodeLimits { messages: 2, ..DecodeLimits::default() };
-        let read = publish_array(br#"[{"channel":"/a","data":1},2]"#, &limits).unwrap();
+        let read = publish_array(br#"[{"channel":"/a","data":1},2]"#, &limits, None).unwrap();
         assert!(read[0].is_ok() && read[1] == Err(PublicationError::NotAnObject));
-        assert_eq!(publish_array(b"[1,2,3]", &limits), Err(BodyError::TooMany));
-        assert_eq!(publish_array(b"{}", &limits), Err(BodyError::NotMessages));
-        assert_eq!(publish_array(b"[]", &limits), Ok(Vec::new()));
+        assert_eq!(publish_array(b"[1,2,3]", &limits, None), Err(BodyError::TooMany));
+        assert_eq!(publish_array(b"{}", &limits, None), Err(BodyError::NotMessages));
+        assert_eq!(publish_array(b"[]", &limits, None), Ok(Vec::new()));
     }
 
     #[test]
@@ -288,10 +292,10 @@ mod tests {
         };
         let too_deep = Err(PublicationError::Unreadable(BodyError::TooDeep));
         let text = nested(limits.depth - 2);
-        assert!(publish_array(text.as_bytes(), &limits).unwrap()[1].is_ok());
+        assert!(publish_array(text.as_bytes(), &limits, None).unwrap()[1].is_ok());
         for depth in [limits.depth - 1, 200_000] {
             let text = nested(depth);
-            let read = publish_array(text.as_bytes(), &limits).unwrap();
+            let read = publish_array(text.as_bytes(), &limits, None).unwrap();
             assert!(read[0].is_ok() && read[1] == too_deep, "{depth}");
         }
     }

@@ -63,6 +63,12 @@ impl<'a> Replay<'a> {
         self.starts.get(name).copied()
     }
 
+    /// The names that are to begin in the past.
+    pub fn past(&self) -> impl Iterator<Item = &str> {
+        let past = self.starts.iter().filter(|(_, start)| **start != Start::New);
+        past.map(|(name, _)| &**name)
+    }
+
     /// The names that begin so, with their starts.
     pub fn below(&self, prefix: &str) -> impl Iterator<Item = (&str, Start)> {
         let from = self.starts.range::<str, _>((Included(prefix), Unbounded));

@@ -10,7 +10,7 @@ use weft_tests::held::Held;
 use weft_tests::http::{Connection, Request};
 
 /// Every metric that these tests move, or that is moved in `limits.rs`.
-const NAMES: [&str; 48] = [
+const NAMES: [&str; 50] = [
     "weft_batch_messages",
     "weft_body_bytes",
     "weft_connections",
@@ -34,6 +34,8 @@ const NAMES: [&str; 48] = [
     "weft_sessions",
     "weft_sessions_behind",
     "weft_sessions_ended_total",
+    "weft_sessions_lapsed_total",
+    "weft_sessions_renewed_total",
     "weft_spills_total",
     "weft_subscriptions",
     "weft_websockets",

@@ -18,11 +18,13 @@ use super::channels::{Channels, Store, blocking};
 use super::clock::Clock;
 use super::deadlines::Deadlines;
 use super::frame::FrameBytes;
+use super::granting::Grant;
 use super::held::{Release, Wakes};
 use super::id::{BrowserId, SessionId};
 use super::marks::Marks;
 use super::options::Options;
 use super::positions::Positions;
+use super::principal::Principal;
 use super::registry::Registry;
 use super::session::{OwnSubscriptions, Session, SessionHandle};
 use super::stats::Stats;
@@ -64,12 +66,14 @@ pub struct Stranger {
 }
 
 /// What a client asks for when it shakes hands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Wishes {
     /// Events carry their positions (decisions 5).
     pub replay: bool,
     /// Connect replies carry numbers, which the client acknowledges (checklist X1).
     pub ack: bool,
+    /// Whom the session is to speak for, where that is asked.
+    pub who: Option<Arc<Principal>>,
 }
 
 /// A refused handshake.
@@ -194,9 +198,11 @@ impl Broker {
             return Err(refused(Error::Draining));
         }
         let now = self.clock.now();
-        let armed = now + self.options.max_interval + self.options.interval;
+        let idle = now + self.options.max_interval + self.options.interval;
+        let grant = Grant::to(wishes.who, now, self.clock.wall_us());
+        let armed = grant.bound(Some(idle), Duration::ZERO).unwrap_or(idle);
         let key = self.keys.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(SessionHandle::new(id, key, now, armed));
+        let session = Arc::new(SessionHandle::new(id, key, now, armed, grant));
         {
             let mut state = session.state.lock();
             state.with_replay = wishes.replay;
@@ -215,11 +221,12 @@ impl Broker {
     /// The session that a message speaks for; any message is a sign of life (L14).
     ///
     /// # Errors
-    /// When there is none, or another browser's cookie came with it (L15).
+    /// When there is none, or another browser's cookie or somebody else's credentials came with it (L15).
     pub fn find(
         &self,
         client_id: Option<&str>,
         browser: Option<BrowserId>,
+        who: Option<&Principal>,
     ) -> Result<Arc<SessionHandle>, Stranger> {
         let id = client_id.and_then(SessionId::parse).ok_or(Stranger { exists: false })?;
         let session = self.registry.get(&id).ok_or(Stranger { exists: false })?;
@@ -227,7 +234,7 @@ impl Broker {
         if state.ended.is_some() {
             return Err(Stranger { exists: false });
         }
-        if !state.admits(browser, self.options.require_cookie) {
+        if !state.grant.admits(who) || !state.admits(browser, self.options.require_cookie) {
             return Err(Stranger { exists: true });
         }
         self.touch(&session, &mut state);

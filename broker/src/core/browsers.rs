@@ -117,11 +117,18 @@ impl Browsers {
 mod tests {
     use super::super::id::SessionId;
     use super::*;
+    use crate::core::granting::Grant;
 
     const BROWSER: BrowserId = BrowserId([7; 16]);
 
     fn tab(key: u64, now: Instant) -> Arc<SessionHandle> {
-        Arc::new(SessionHandle::new(SessionId::from_entropy([0; 32]), key, now, now))
+        Arc::new(SessionHandle::new(
+            SessionId::from_entropy([0; 32]),
+            key,
+            now,
+            now,
+            Grant::default(),
+        ))
     }
 
     /// `held`, `held for N`, or `polls`.

@@ -43,6 +43,9 @@ pub struct Connected {
     pub ack: Option<u64>,
 }
 
+/// What whoever speaks for a session is told once their credentials have expired (checklist K2).
+pub const TOKEN_EXPIRED: Error = Error::Unauthorized("token_expired");
+
 /// What a reply may take without asking: most are smaller.
 const REPLY_FREE: usize = 16 << 10;
 
@@ -51,7 +54,7 @@ impl Broker {
     /// reply, and makes an older held connect of the session give way (E12, L5).
     ///
     /// # Errors
-    /// 402 if the session just ended.
+    /// 402 if the session just ended, 401 if its credentials are not valid any more.
     pub fn receive_connect(
         &self,
         session: &Arc<SessionHandle>,
@@ -60,6 +63,9 @@ impl Broker {
         let mut state = session.state.lock();
         if state.ended.is_some() {
             return Err(Error::SessionUnknown);
+        }
+        if state.grant.is_over(self.clock.now()) {
+            return Err(TOKEN_EXPIRED);
         }
         if state.overrun {
             return Ok(Received::Overrun);
@@ -123,6 +129,8 @@ impl Broker {
             if let Some(browser) = state.browser() {
                 self.browsers.leave(browser, session.key);
             }
+        } else if state.grant.is_over(now) {
+            hold.release(Release::Lapsed);
         } else if self.draining.load(Ordering::Acquire) {
             hold.release(Release::Drained);
         } else if state.connects != number {
@@ -214,7 +222,10 @@ impl Broker {
         let mut state = session.state.lock();
         match state.ended {
             Some(End::Disconnected) => self.farewell(),
-            Some(End::Expired | End::Overrun) => self.unknown(),
+            Some(End::Expired | End::Overrun | End::Revoked) => self.unknown(),
+            None if state.grant.is_over(self.clock.now()) => {
+                self.refuse_connect(TOKEN_EXPIRED, false)
+            }
             None if state.overrun => {
                 drop(state);
                 self.expel(session)
@@ -345,6 +356,7 @@ impl Broker {
             Some(Release::Fought | Release::Overrun) => self.unknown(),
             Some(Release::Ended) if state.ended != Some(End::Disconnected) => self.unknown(),
             Some(Release::Ended) => self.farewell(),
+            Some(Release::Lapsed) => self.refuse_connect(TOKEN_EXPIRED, false),
             // It was let go, and a newer one came before it was answered.
             Some(_) if state.connects != held.number => {
                 self.give_way(&held.session, &mut state, held.asked_advice)

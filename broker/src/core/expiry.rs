@@ -30,6 +30,10 @@ impl Broker {
                 continue;
             }
             let idle_max = self.idle_max(&state);
+            if state.expires_at(idle_max).is_some_and(|due| due <= now) && state.grant.ends_by(now)
+            {
+                self.lapse(&session, &mut state);
+            }
             let due = state.expires_at(idle_max).unwrap_or(now + idle_max);
             if due > now {
                 state.armed = due;
@@ -84,6 +88,7 @@ impl Broker {
             (End::Expired, true) => self.stats.expired.inc(),
             (End::Expired, false) => self.stats.never_connected.inc(),
             (End::Overrun, _) => self.stats.overrun.inc(),
+            (End::Revoked, _) => self.stats.revoked.inc(),
         }
     }
 

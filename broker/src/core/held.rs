@@ -32,6 +32,8 @@ pub enum Release {
     Overtaken,
     /// The session's queue passed its bounds, and was given up (P5).
     Overrun,
+    /// Whoever it speaks for has no valid credentials any more.
+    Lapsed,
 }
 
 /// The part that the session keeps of a held connect, or of an outlet: how to wake it.

@@ -58,8 +58,8 @@ pub(crate) enum Seen {
     Reused,
 }
 
-/// The hashes of a publication by nobody in particular.
-pub(crate) fn mark(channel: &str, key: &str, data: &str, ext: Option<&str>) -> Mark {
+/// The hashes of a publication by somebody; "" is nobody in particular.
+pub(crate) fn mark(by: &str, channel: &str, key: &str, data: &str, ext: Option<&str>) -> Mark {
     // Lengths stand before the parts, so that no two lists of parts are the same bytes.
     let hash = |parts: &[&str]| {
         let mut hasher = Sha256::new();
@@ -74,7 +74,7 @@ pub(crate) fn mark(channel: &str, key: &str, data: &str, ext: Option<&str>) -> M
         half
     };
     let print = ext.map_or_else(|| hash(&[data]), |ext| hash(&[data, ext]));
-    Mark { key: hash(&["", channel, key]), print, subscribers: 0 }
+    Mark { key: hash(&[by, channel, key]), print, subscribers: 0 }
 }
 
 impl Marks {
@@ -186,30 +186,30 @@ mod tests {
     #[test]
     fn a_key_is_new_once_then_under_way_then_before() {
         let (marks, now) = (marks(10), Instant::now());
-        let one = mark("/a", "k", "1", None);
+        let one = mark("", "/a", "k", "1", None);
         assert_eq!(marks.look(&one, now), Seen::New);
         marks.reserve(&one, now);
         assert_eq!(marks.look(&one, now), Seen::UnderWay);
         marks.settle(&one.key, DONE);
         assert_eq!(marks.look(&one, now), Seen::Before(DONE));
-        assert_eq!(marks.look(&mark("/a", "k", "2", None), now), Seen::Reused);
-        assert_eq!(marks.look(&mark("/a", "k", "1", Some("{}")), now), Seen::Reused);
-        assert_eq!(marks.look(&mark("/b", "k", "2", None), now), Seen::New, "another channel");
+        assert_eq!(marks.look(&mark("", "/a", "k", "2", None), now), Seen::Reused);
+        assert_eq!(marks.look(&mark("", "/a", "k", "1", Some("{}")), now), Seen::Reused);
+        assert_eq!(marks.look(&mark("", "/b", "k", "2", None), now), Seen::New, "another channel");
     }
 
     #[test]
     fn a_publication_that_did_not_happen_frees_its_key() {
         let (marks, now) = (marks(10), Instant::now());
-        let one = mark("/a", "k", "1", None);
+        let one = mark("", "/a", "k", "1", None);
         marks.reserve(&one, now);
         marks.release(&one.key);
-        assert_eq!(marks.look(&mark("/a", "k", "2", None), now), Seen::New);
+        assert_eq!(marks.look(&mark("", "/a", "k", "2", None), now), Seen::New);
     }
 
     #[test]
     fn keys_are_forgotten_by_age_and_by_number_oldest_first() {
         let (marks, start) = (marks(2), Instant::now());
-        let [a, b, c] = ["a", "b", "c"].map(|key| mark("/a", key, "1", None));
+        let [a, b, c] = ["a", "b", "c"].map(|key| mark("", "/a", key, "1", None));
         for key in [&a, &b, &c] {
             marks.reserve(key, start);
             marks.settle(&key.key, DONE);
@@ -226,13 +226,13 @@ mod tests {
     fn what_was_stored_is_known_again_unless_too_old() {
         let (marks, now) = (marks(10), Instant::now() + Duration::from_secs(3_600));
         let stored = |key, time_us| {
-            let mark = Mark { subscribers: 2, ..mark("/a", key, "1", None) };
+            let mark = Mark { subscribers: 2, ..mark("", "/a", key, "1", None) };
             Marked { mark, position: 7, time_us }
         };
         let now_us = 3_600_000_000;
         marks.restore(&[stored("old", now_us - 601_000_000), stored("new", now_us)], now, now_us);
         assert_eq!(marks.len(), 1);
-        let seen = marks.look(&mark("/a", "new", "1", None), now);
+        let seen = marks.look(&mark("", "/a", "new", "1", None), now);
         assert_eq!(seen, Seen::Before(First { durable: true, ..DONE }));
     }
 }

@@ -16,9 +16,11 @@ use weft_protocol::{ChannelName, Error, event, salesforce_data};
 use super::broker::Broker;
 use super::channels::{Store, Stripe};
 use super::frame::Frame;
+use super::granting::publisher;
 use super::held::Wakes;
 use super::marks::{First, Seen, mark};
 use super::options::Bounds;
+use super::principal::Principal;
 use super::rules::{Durability, Rule};
 use super::session::SessionHandle;
 
@@ -36,7 +38,9 @@ pub struct Publication<'a> {
     pub ext: Option<&'a str>,
     /// The session that publishes, if it is one.
     pub from: Option<&'a SessionHandle>,
-    /// What makes a repeat of it known.
+    /// Who publishes, where that is asked.
+    pub by: Option<&'a Principal>,
+    /// What makes a repeat of it known, of the same publisher.
     pub key: Option<&'a str>,
     /// Whether the answer waits until it is on disk.
     pub durable: bool,
@@ -46,7 +50,7 @@ impl<'a> Publication<'a> {
     /// A publication by nobody in particular.
     #[must_use]
     pub fn new(channel: ChannelName<'a>, data: &'a str) -> Self {
-        Self { channel, data, ext: None, from: None, key: None, durable: false }
+        Self { channel, data, ext: None, from: None, by: None, key: None, durable: false }
     }
 }
 
@@ -237,8 +241,8 @@ impl Broker {
     }
 
     fn mark_of(&self, publication: &Publication<'_>) -> Option<Mark> {
-        let Publication { channel, data, ext, key, .. } = *publication;
-        key.map(|key| mark(channel.as_str(), key, data, ext))
+        let Publication { channel, data, ext, key, by, .. } = *publication;
+        key.map(|key| mark(&publisher(by), channel.as_str(), key, data, ext))
     }
 
     /// The answer to a publication whose key is known.

@@ -17,6 +17,7 @@ use super::id::SessionId;
 use super::options::ResponseLimits;
 use super::outlet::{Outlet, OutletKind, Push, Pushed};
 use super::positions::FIRST;
+use super::principal::Principal;
 use super::session::SessionHandle;
 
 /// How much goes out at a time: enough to be cheap, and little to be kept for one who reads slowly.
@@ -80,12 +81,14 @@ impl Reader {
     pub fn open(
         broker: &Arc<Broker>,
         id: SessionId,
-        patterns: &[Cow<'_, str>],
-        from: Beginning,
+        (patterns, from): (&[Cow<'_, str>], Beginning),
+        who: Option<Arc<Principal>>,
     ) -> Result<Self, Error> {
         // Whatever has a higher position comes by the subscription.
         let last = broker.last_position();
-        broker.handshake(id, Wishes::default()).map_err(|refused| refused.error)?;
+        broker
+            .handshake(id, Wishes { who, ..Wishes::default() })
+            .map_err(|refused| refused.error)?;
         let session = broker.registry.get(&id).ok_or(Error::Overloaded)?;
         // From here on the session ends with its outlet.
         let outlet = broker.attach(&session, OutletKind::Reader, PIECE);

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::behind::{Behind, CHANNELS_MAX};
 use super::frame::Frame;
 use super::gaps::everywhere;
+use super::granting::Grant;
 use super::held::{Hold, Release};
 use super::id::{BrowserId, SessionId};
 use super::options::{Bounds, QueueLimits, ResponseLimits};
@@ -31,8 +32,8 @@ pub struct SessionHandle {
 }
 
 impl SessionHandle {
-    pub(crate) fn new(id: SessionId, key: u64, now: Instant, armed: Instant) -> Self {
-        let state = Mutex::new(Session::new(now, armed));
+    pub(crate) fn new(id: SessionId, key: u64, now: Instant, armed: Instant, grant: Grant) -> Self {
+        let state = Mutex::new(Session { grant, ..Session::new(now, armed) });
         Self { id, key, state, subscriptions: Mutex::default() }
     }
 
@@ -103,6 +104,8 @@ pub enum End {
     Expired,
     /// Its queue passed its bounds, where that ends a session (P5).
     Overrun,
+    /// Whom it spoke for may not do that any more.
+    Revoked,
 }
 
 /// The state itself.
@@ -110,6 +113,8 @@ pub enum End {
 pub struct Session {
     pub(crate) queue: Queue,
     pub(crate) binding: Binding,
+    /// Whom it speaks for.
+    pub(crate) grant: Grant,
     pub(crate) hold: Option<Arc<Hold>>,
     /// What its events go out by unasked, if anything.
     pub(crate) outlet: Option<Box<Tap>>,
@@ -159,6 +164,7 @@ impl Session {
         Self {
             queue: Queue::default(),
             binding: Binding::Undecided,
+            grant: Grant::default(),
             hold: None,
             outlet: None,
             ended: None,
@@ -471,10 +477,11 @@ impl Session {
         Some((hold, if fight { Release::Fought } else { Release::Superseded }))
     }
 
-    /// When it expires if nothing comes; `None` while a connect is held or an outlet is there.
+    /// When it expires if nothing comes, or what it may do is to be looked at again; `None` while a
+    /// connect is held or an outlet is there, and that has no end.
     pub(crate) fn expires_at(&self, idle_max: Duration) -> Option<Instant> {
         let present = self.hold.is_some() || self.outlet.is_some();
-        (!present).then(|| self.contact + idle_max)
+        self.grant.bound((!present).then(|| self.contact + idle_max), idle_max)
     }
 }
 

@@ -31,6 +31,12 @@ pub struct Stats {
     pub never_connected: IntCounter,
     /// Sessions that ended since their queues passed their bounds.
     pub overrun: IntCounter,
+    /// Sessions that ended since whom they spoke for may not do that any more.
+    pub revoked: IntCounter,
+    /// Sessions whose credentials expired.
+    pub lapsed: IntCounter,
+    /// Fresh credentials that sessions went on with.
+    pub renewed: IntCounter,
     /// Queues that left memory to be read again from the backlog.
     pub spills: IntCounter,
     /// Held connects whose client went away.
@@ -246,6 +252,9 @@ impl Stats {
             expired: ended.with_label_values(&["expired"]),
             never_connected: ended.with_label_values(&["never_connected"]),
             overrun: ended.with_label_values(&["overrun"]),
+            revoked: ended.with_label_values(&["revoked"]),
+            lapsed: counter("weft_sessions_lapsed_total", "Sessions whose credentials expired.")?,
+            renewed: counter("weft_sessions_renewed_total", "Sessions with fresh credentials.")?,
             spills: counter("weft_spills_total", "Queues that left memory for the backlog.")?,
             abandoned: counter("weft_connects_abandoned_total", "Held connects that were cut.")?,
             superseded: counter(

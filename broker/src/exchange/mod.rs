@@ -5,8 +5,10 @@
 //! requests, the connect reply last (decisions 3.2). A connect that stands alone may be held.
 
 mod connect;
+mod identity;
 mod turn;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,14 +22,22 @@ use self::connect::{answer_timesync, asked_timesync, frames_len, push_frames};
 use self::turn::Turn;
 use crate::core::broker::{Broker, Wishes};
 pub use crate::core::frame::Booked;
-use crate::core::id::{BrowserId, SessionId, SessionIds};
+pub use crate::core::id::BrowserId;
+use crate::core::id::{SessionId, SessionIds};
 pub use crate::core::options::ResponseLimits as FrameLimits;
 use crate::core::queue::Batch;
 use crate::core::session::SessionHandle;
+use crate::guard::{Guard, Who};
 
 /// Who sent a request, as far as sessions care.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Caller {
+    /// Where from: the client's address, as far as named proxies tell it.
+    pub address: IpAddr,
+    /// Whether by HTTP/2, where no request holds up another.
+    pub http2: bool,
+    /// Whose credentials its head brought.
+    pub who: Who,
     /// The browser that its cookie proves.
     pub browser: Option<BrowserId>,
     /// How the request came in.
@@ -36,10 +46,19 @@ pub struct Caller {
     pub arrived: Instant,
 }
 
+impl Caller {
+    /// Somebody from an address, of whom nothing else is known.
+    #[must_use]
+    pub fn from(address: IpAddr, transport: ConnectionType, arrived: Instant) -> Self {
+        Self { address, http2: false, who: Who::Unsaid, browser: None, transport, arrived }
+    }
+}
+
 /// Works off requests.
 #[derive(Debug)]
 pub struct Exchange {
     broker: Arc<Broker>,
+    guard: Arc<Guard>,
     ids: Arc<dyn SessionIds>,
     limits: DecodeLimits,
     offered: Vec<ConnectionType>,
@@ -107,11 +126,12 @@ impl Exchange {
     #[must_use]
     pub fn new(
         broker: Arc<Broker>,
+        guard: Arc<Guard>,
         ids: Arc<dyn SessionIds>,
         limits: DecodeLimits,
         offered: Vec<ConnectionType>,
     ) -> Self {
-        Self { broker, ids, limits, offered }
+        Self { broker, guard, ids, limits, offered }
     }
 
     /// The time by the broker's clock.
@@ -129,9 +149,10 @@ impl Exchange {
         let messages = body.messages(&self.limits)?;
         // A handshake stands alone, be it refused: whatever came with it is ignored (E4).
         if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
-            return Ok(Exchanged::Answer(self.handshake(message)));
+            return Ok(Exchanged::Answer(self.handshake(&caller, message).await));
         }
-        let mut turn = Turn::new(&self.broker, caller, &messages);
+        let who = self.speaker(&caller, &messages).await;
+        let mut turn = Turn::new(&self.broker, &self.guard, caller, who, &messages);
         for message in &messages {
             turn.take(message);
         }
@@ -151,12 +172,13 @@ impl Exchange {
     ) -> Result<SocketTurn, BodyError> {
         let messages = body.messages(&self.limits)?;
         if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
-            let answer = self.handshake(message);
+            let answer = self.handshake(&caller, message).await;
             let handshaken = answer.handshaken;
             let replies = Some(answer);
             return Ok(SocketTurn { replies, handshaken, ..SocketTurn::default() });
         }
-        let mut turn = Turn::new(&self.broker, caller, &messages);
+        let who = self.speaker(&caller, &messages).await;
+        let mut turn = Turn::new(&self.broker, &self.guard, caller, who, &messages);
         turn.bind(bound);
         if bound.is_none() && turn.lacks_cookie() {
             return Ok(SocketTurn { lacks_cookie: true, ..SocketTurn::default() });
@@ -168,21 +190,29 @@ impl Exchange {
         Ok(turn.finish_on_socket())
     }
 
+    /// Who may do what.
+    #[must_use]
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
     /// The broker that requests are worked off on.
     #[must_use]
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
     }
 
-    fn handshake(&self, message: &Message<'_>) -> Answer {
+    async fn handshake(&self, caller: &Caller, message: &Message<'_>) -> Answer {
         let asked = asked_timesync(message, &self.broker);
-        let wishes = Wishes {
-            replay: message.ext.is_some_and(announces_replay),
-            ack: message.ext.is_some_and(announces_ack),
-        };
+        let replay = message.ext.is_some_and(announces_replay);
+        let ack = message.ext.is_some_and(announces_ack);
         let opened = match &message.request {
             Ok(Request::Handshake { offered }) if offered.shares_with(&self.offered) => {
-                self.open_session(wishes)
+                // Who is nobody costs no more than this answer (R34).
+                match self.newcomer(caller, message).await {
+                    Ok(who) => self.open_session(Wishes { replay, ack, who }),
+                    Err(error) => Err((error, self.broker.advice(Reconnect::None))),
+                }
             }
             Ok(_) => Err((Error::ConnectionTypes, self.broker.advice(Reconnect::None))),
             Err(error) => Err((error.clone(), self.broker.advice(Reconnect::None))),
@@ -201,8 +231,8 @@ impl Exchange {
             advice: Some(advice),
             ext: ReplyExt {
                 timesync: answer_timesync(asked.as_ref(), &self.broker),
-                replay: wishes.replay && id.is_some(),
-                ack: id.filter(|_| wishes.ack).map(|_| Ack::AtHand),
+                replay: replay && id.is_some(),
+                ack: id.filter(|_| ack).map(|_| Ack::AtHand),
                 ..ReplyExt::default()
             },
             handshake: Some(&self.offered),

@@ -13,17 +13,25 @@ use super::connect::{
 };
 use super::{Answer, Caller, Exchanged, SocketTurn};
 use crate::core::broker::{Broker, Stranger};
-use crate::core::connect::{Connected, Received};
+use crate::core::connect::{Connected, Received, TOKEN_EXPIRED};
 use crate::core::held::Wakes;
 use crate::core::id::SessionId;
+use crate::core::policy::Action;
+use crate::core::principal::Principal;
 use crate::core::proof::Carrier;
 use crate::core::publishing::{Publication, Published, Publishing};
 use crate::core::session::SessionHandle;
+use crate::guard::{Guard, Who};
 
 /// A session's part in one request: who speaks, what it set off, what it is answered.
 pub(super) struct Turn<'x, 'm> {
     broker: &'x Arc<Broker>,
+    guard: &'x Guard,
     caller: Caller,
+    /// Whom the session speaks for.
+    who: Option<Arc<Principal>>,
+    /// Why nothing is done for whoever speaks.
+    barred: Option<Error>,
     /// Whether it is the request's only message.
     alone: bool,
     client_id: Option<&'m str>,
@@ -44,16 +52,33 @@ impl<'x, 'm> Turn<'x, 'm> {
     /// The session is chosen by the first clientId among the messages.
     pub(super) fn new(
         broker: &'x Arc<Broker>,
+        guard: &'x Guard,
         caller: Caller,
+        said: Who,
         messages: &'m [Message<'m>],
     ) -> Self {
         let client_id = messages.iter().find_map(|message| message.client_id.as_deref());
+        let known = if let Who::Known(known) = &said { Some(known) } else { None };
+        let speaker = broker.find(client_id, caller.browser, known.map(|known| &**known));
+        if let (Ok(session), Some(known)) = (&speaker, known) {
+            let may = |pattern: &str| guard.may(Some(known), Action::Subscribe, pattern);
+            broker.renew(session, known, may);
+        }
+        let who = speaker.as_ref().ok().and_then(|session| broker.principal(session));
+        let barred = match (&said, &speaker) {
+            (Who::Refused(why), _) => Some(Error::Unauthorized(why)),
+            (_, Ok(session)) if broker.is_lapsed(session) => Some(TOKEN_EXPIRED),
+            _ => None,
+        };
         Self {
             broker,
+            guard,
             caller,
+            who,
+            barred,
             alone: messages.len() == 1,
             client_id,
-            speaker: broker.find(client_id, caller.browser),
+            speaker,
             wakes: Wakes::default(),
             replies: Vec::with_capacity(messages.len()),
             pending: Vec::new(),
@@ -96,6 +121,9 @@ impl<'x, 'm> Turn<'x, 'm> {
             Ok(session) => session,
             Err(stranger) => return self.refuse(message, stranger),
         };
+        if let Some(error) = self.barred.clone().filter(|_| *request != Request::Disconnect) {
+            return self.bar(message, error);
+        }
         let broker = self.broker;
         let outcome = match request {
             Request::Connect { advice, by } => {
@@ -104,7 +132,10 @@ impl<'x, 'm> Turn<'x, 'm> {
             Request::Subscribe { patterns } => {
                 let replay = message.ext.and_then(Replay::read);
                 self.replays |= replay.is_some();
-                let gaps = broker.subscribe(&session, patterns, replay.as_ref(), &mut self.wakes);
+                let may = self.guard.may_subscribe(self.who.as_deref(), patterns, replay.as_ref());
+                let gaps = may.and_then(|()| {
+                    broker.subscribe(&session, patterns, replay.as_ref(), &mut self.wakes)
+                });
                 let ext = |gaps| ReplyExt { gaps, ..ReplyExt::default() };
                 return self.reply_with(message, gaps.map(ext));
             }
@@ -176,15 +207,19 @@ impl<'x, 'm> Turn<'x, 'm> {
         let Ok(channel) = ChannelName::parse(channel, &any) else {
             return self.refuse_publication(message, Error::ChannelInvalid);
         };
+        if let Err(error) = self.guard.may_publish(self.who.as_deref(), channel.as_str()) {
+            return self.refuse_publication(message, error);
+        }
         let Ok(key) = message.ext.map_or(Ok(None), publish_key) else {
             return self.refuse_publication(message, Error::KeyInvalid);
         };
-        let ext = message.ext.and_then(|ext| publisher_ext(ext, None));
+        let ext = message.ext.and_then(|ext| publisher_ext(ext, self.guard.token_field()));
         let publication = Publication {
             channel,
             data,
             ext: ext.as_deref(),
             from: Some(session),
+            by: self.who.as_deref(),
             key: key.as_deref(),
             durable: false,
         };
@@ -264,6 +299,17 @@ impl<'x, 'm> Turn<'x, 'm> {
         if let Some(reply) = self.replies.last_mut().filter(|_| !stranger.exists) {
             reply.advice = Some(self.broker.advice(Reconnect::Handshake));
         }
+    }
+
+    /// Answers 401: whoever speaks must show good credentials first.
+    fn bar(&mut self, message: &'m Message<'m>, error: Error) {
+        if message.is_to("/meta/connect") {
+            return self.refuse_connect(message, error);
+        }
+        if is_to_subscribers(message) {
+            self.count_refused(&error);
+        }
+        self.reply(message, Err(error));
     }
 
     fn refuse_connect(&mut self, message: &'m Message<'m>, error: Error) {

@@ -5,17 +5,20 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use weft_protocol::{ChannelName, DecodeLimits, Error, publish_channel, publish_status};
 
 use super::bayeux::Endpoint;
 use super::body::BodyFailure;
+use super::credentials;
 use super::headers;
 use super::origins::Verdict;
 use crate::core::broker::Broker;
+use crate::core::principal::Principal;
 use crate::core::publishing::Published;
+use crate::guard::Guard;
 
 /// The API beside Bayeux.
 #[derive(Debug)]
@@ -77,6 +80,7 @@ impl Refusal {
         let more = match self.status {
             405 => Some((ALLOW, methods)),
             408 => Some((CONNECTION, "close")),
+            401 => Some((WWW_AUTHENTICATE, "Bearer")),
             429 | 503 => Some((RETRY_AFTER, "1")),
             _ => None,
         };
@@ -137,6 +141,23 @@ impl Api {
         if let Verdict::Allowed(origin) = self.endpoint.origins.judge(request) {
             headers::allow_origin(response, origin);
         }
+    }
+
+    /// Who asks, where that is asked.
+    ///
+    /// # Errors
+    /// 401 without good credentials.
+    pub async fn admit(&self, headers: &HeaderMap) -> Result<Option<Arc<Principal>>, Refusal> {
+        let guard = self.guard();
+        let shown = credentials::shown(guard, headers).await;
+        let now_s = self.broker.clock().wall_us().div_euclid(1_000_000);
+        Ok(guard.admit(&shown, now_s)?)
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        self.endpoint.exchange.guard()
     }
 
     /// A name that may be published to and read.

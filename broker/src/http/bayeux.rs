@@ -15,10 +15,11 @@ use super::body::{self, BodyFailure, BodyLimits};
 use super::booked;
 use super::connection::{Carried, Peer};
 use super::cookie::Cookies;
+use super::credentials;
 use super::gzip::{Coding, Gzip};
 use super::headers;
 use super::origins::{Origins, Verdict};
-use crate::exchange::{Answer, Caller, Exchange};
+use crate::exchange::{Answer, BrowserId, Caller, Exchange};
 use crate::transport::{callback_polling, long_polling};
 
 /// All that the endpoint needs.
@@ -123,7 +124,8 @@ impl Endpoint {
             Err(failure) => return fail(failure),
         };
         let taken = takes_gzip(&head.headers);
-        let (caller, peer) = self.caller(head, ConnectionType::LongPolling, arrived);
+        let (caller, peer) = self.caller(head, ConnectionType::LongPolling, arrived).await;
+        let browser = caller.browser;
         let gone = || peer.is_gone();
         match long_polling::post(&self.exchange, caller, body, &gone).await {
             Ok(mut answer) => {
@@ -139,7 +141,7 @@ impl Endpoint {
                 if let Some(carried) = carried {
                     peer.carries(carried);
                 }
-                let mut response = self.answer(caller, answer, body, headers::JSON);
+                let mut response = self.answer(browser, answer, body, headers::JSON);
                 coding.tell(&mut response);
                 response
             }
@@ -154,7 +156,8 @@ impl Endpoint {
             return headers::text(StatusCode::FORBIDDEN, text);
         }
         let query = std::mem::take(&mut head.query);
-        let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling, arrived);
+        let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling, arrived).await;
+        let browser = caller.browser;
         let gone = || peer.is_gone();
         match callback_polling::get(&self.exchange, caller, query, &gone).await {
             Ok(mut answer) => {
@@ -162,7 +165,7 @@ impl Endpoint {
                     peer.carries(carried.into());
                 }
                 let script = std::mem::take(&mut answer.text).into_bytes();
-                let mut response = self.answer(caller, answer, script, headers::SCRIPT);
+                let mut response = self.answer(browser, answer, script, headers::SCRIPT);
                 headers::as_download(&mut response);
                 response
             }
@@ -171,19 +174,21 @@ impl Endpoint {
     }
 
     /// Who asks. The rest of the head is dropped here, before anything is held.
-    pub(super) fn caller(
+    pub(super) async fn caller(
         &self,
         head: Head,
         transport: ConnectionType,
         arrived: Instant,
     ) -> (Caller, Arc<Peer>) {
         let browser = self.cookies.browser(&head.headers);
-        (Caller { browser, transport, arrived }, head.peer)
+        let who = credentials::shown(self.exchange.guard(), &head.headers).await;
+        let address = head.peer.address.ip();
+        (Caller { address, http2: false, who, browser, transport, arrived }, head.peer)
     }
 
     fn answer(
         &self,
-        caller: Caller,
+        browser: Option<BrowserId>,
         answer: Answer,
         body: Vec<u8>,
         kind: HeaderValue,
@@ -191,7 +196,7 @@ impl Endpoint {
         let body = booked::bytes(body, answer.booked);
         let mut response = headers::response(StatusCode::OK, kind, body);
         if answer.handshaken.is_some()
-            && caller.browser.is_none()
+            && browser.is_none()
             && let Some(cookie) = self.cookies.issue()
         {
             response.headers_mut().insert(SET_COOKIE, cookie);

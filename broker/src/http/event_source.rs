@@ -3,12 +3,15 @@
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderName};
 use http::{HeaderMap, Method, Response, StatusCode};
+use weft_protocol::Error;
 
 use super::bayeux::{Endpoint, Head};
+use super::credentials;
 use super::headers;
 use super::origins::Verdict;
 use super::stats::Counted;
 use super::streams::{EVENTS, Pieces, Source, Streams, unbuffered};
+use crate::guard::Who;
 use crate::transport::event_source::{Asked, EventStream, gone};
 use crate::transport::streaming::Piece;
 
@@ -33,7 +36,7 @@ pub fn is_wanted(method: &Method, headers: &HeaderMap) -> bool {
 
 /// Answers such a request: with a head, and a body that goes on if there is one.
 #[must_use]
-pub fn answer(
+pub async fn answer(
     endpoint: &Endpoint,
     streams: &Streams,
     head: &Head,
@@ -43,9 +46,19 @@ pub fn answer(
         return (refusal, None);
     }
     let broker = endpoint.exchange.broker();
+    let shown = credentials::shown(endpoint.exchange.guard(), &head.headers).await;
+    let who = match &shown {
+        Who::Refused(why) => {
+            let error = Error::Unauthorized(why);
+            return (headers::text(StatusCode::UNAUTHORIZED, &error.to_string()), None);
+        }
+        Who::Known(who) => Some(&**who),
+        Who::Unsaid => None,
+    };
     let last = head.headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty());
     let asked = Asked {
         client_id: path.rsplit('/').next().unwrap_or_default(),
+        who,
         browser: endpoint.cookies.browser(&head.headers),
         // What is no number proves nothing: all goes again.
         last: last.and_then(|id| id.to_str().ok()?.parse().ok()),
@@ -54,6 +67,9 @@ pub fn answer(
         Ok(stream) => {
             let open = Counted::new(&streams.stats.event_source);
             (unbuffered(EVENTS, Bytes::new()), Some(Pieces::new(&head.peer, open, stream)))
+        }
+        Err(error @ Error::Unauthorized(_)) => {
+            (headers::text(StatusCode::UNAUTHORIZED, &error.to_string()), None)
         }
         // It had a stream, so its session is gone: EventSource would take any other status for good.
         Err(_) if last.is_some() => (unbuffered(EVENTS, gone(broker)), None),

@@ -35,7 +35,7 @@ pub async fn handle(
     if let Some(refused) = api.refuse(&method, &headers, METHODS) {
         return refused;
     }
-    let mut response = match read(&api, &path, &query, takes_gzip(&headers)).await {
+    let mut response = match read(&api, &path, &query, &headers).await {
         Ok((page, coding)) => {
             let mut response = answer(page);
             coding.tell(&mut response);
@@ -59,7 +59,12 @@ impl AsRef<[u8]> for Spelled {
     }
 }
 
-async fn read(api: &Api, path: &str, query: &str, taken: bool) -> Result<(Bytes, Coding), Refusal> {
+async fn read(
+    api: &Api,
+    path: &str,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<(Bytes, Coding), Refusal> {
     if !api.history {
         return Err(Refusal::new(404, "history is not served here"));
     }
@@ -76,12 +81,14 @@ async fn read(api: &Api, path: &str, query: &str, taken: bool) -> Result<(Bytes,
             _ => {}
         }
     }
+    let who = api.admit(headers).await?;
+    api.guard().may_look_back(who.as_deref(), &channel)?;
     let body = &api.endpoint.body;
     let share = tokio::time::timeout(body.time, body.budget.share(BYTES)).await;
     let Ok(Some(mut share)) = share else { return Err(Error::Overloaded.into()) };
     let page = Page { messages: limit, bytes: BYTES };
     let text = spell(&channel, &api.broker.history(name, since, page)?);
-    let (page, coding) = api.endpoint.gzip.code(taken, text.into_bytes()).await;
+    let (page, coding) = api.endpoint.gzip.code(takes_gzip(headers), text.into_bytes()).await;
     if page.len() <= FREE_BYTES {
         return Ok((page.into(), coding));
     }

@@ -8,6 +8,7 @@ pub mod body;
 pub mod booked;
 pub mod connection;
 pub mod cookie;
+pub mod credentials;
 pub mod demo;
 pub mod event_source;
 pub mod gzip;

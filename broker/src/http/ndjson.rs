@@ -19,6 +19,7 @@ use super::api::{Api, Refusal, published};
 use super::body::{BodyFailure, FREE_BYTES, Share};
 use super::connection::Peer;
 use crate::core::held::Wakes;
+use crate::core::principal::Principal;
 use crate::core::publishing::{Publication, Publishing};
 
 /// Outcomes that are awaited at once.
@@ -35,6 +36,8 @@ pub struct Lines {
     api: Arc<Api>,
     peer: Arc<Peer>,
     durable: bool,
+    /// Who publishes.
+    who: Option<Arc<Principal>>,
     out: mpsc::Sender<Bytes>,
     outcomes: VecDeque<Outcome>,
     ready: String,
@@ -68,7 +71,7 @@ impl Lines {
     pub fn start<S, B, E>(
         api: Arc<Api>,
         peer: Arc<Peer>,
-        durable: bool,
+        (durable, who): (bool, Option<Arc<Principal>>),
         body: S,
     ) -> mpsc::Receiver<Bytes>
     where
@@ -82,6 +85,7 @@ impl Lines {
             api,
             peer,
             durable,
+            who,
             out,
             outcomes: VecDeque::new(),
             ready: String::new(),
@@ -213,7 +217,7 @@ impl Lines {
             return true;
         }
         let api = Arc::clone(&self.api);
-        let message = match publish_line(text, &api.limits) {
+        let message = match publish_line(text, &api.limits, api.guard().token_field()) {
             Ok(message) => message,
             Err(error) => {
                 self.refuse(&Refusal::new(error.status(), error.to_string()), None);
@@ -221,7 +225,9 @@ impl Lines {
             }
         };
         let publishing = api.name(&message.channel).and_then(|channel| {
+            api.guard().may_publish(self.who.as_deref(), channel.as_str())?;
             let publication = Publication {
+                by: self.who.as_deref(),
                 ext: message.ext.as_deref(),
                 key: message.key.as_deref(),
                 durable: self.durable,

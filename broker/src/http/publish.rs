@@ -16,6 +16,7 @@ use super::body::{self, BodyFailure};
 use super::headers;
 use super::ndjson::Lines;
 use crate::core::held::Wakes;
+use crate::core::principal::Principal;
 use crate::core::publishing::{Publication, Publishing};
 
 const METHODS: &str = "POST, OPTIONS";
@@ -45,11 +46,17 @@ where
         }
         return Answered::Whole(response);
     }
-    let outcome = match asked(&api, &head, &path) {
-        Ok(Asked { durable, lines: true, .. }) => match stream(&api, &head, durable, body).await {
-            Ok((response, lines)) => return Answered::Stream(response, lines),
-            Err(refusal) => Err(refusal),
-        },
+    let asked = match api.admit(&head.headers).await {
+        Ok(who) => asked(&api, &head, &path, who),
+        Err(refusal) => Err(refusal),
+    };
+    let outcome = match asked {
+        Ok(Asked { durable, lines: true, who, .. }) => {
+            match stream(&api, &head, (durable, who), body).await {
+                Ok((response, lines)) => return Answered::Stream(response, lines),
+                Err(refusal) => Err(refusal),
+            }
+        }
         asked => whole(&api, &head, asked, body).await,
     };
     let mut response = match outcome {
@@ -75,15 +82,22 @@ struct Asked<'h> {
     lines: bool,
     durable: bool,
     key: Option<&'h str>,
+    who: Option<Arc<Principal>>,
 }
 
-fn asked<'h>(api: &Api, head: &'h Head, path: &str) -> Result<Asked<'h>, Refusal> {
+fn asked<'h>(
+    api: &Api,
+    head: &'h Head,
+    path: &str,
+    who: Option<Arc<Principal>>,
+) -> Result<Asked<'h>, Refusal> {
     if !api.publish {
         return Err(Refusal::new(404, "publishing is not served here"));
     }
     let channel = if path.is_empty() { None } else { Some(channel_of(path)?) };
     if let Some(channel) = &channel {
         api.name(channel)?;
+        api.guard().may_publish(who.as_deref(), channel)?;
     }
     let durable = wants_durable(&head.query)?;
     let key = key(&head.headers)?;
@@ -92,7 +106,7 @@ fn asked<'h>(api: &Api, head: &'h Head, path: &str) -> Result<Asked<'h>, Refusal
         return Err(Refusal::new(400, text));
     }
     let lines = channel.is_none() && is_ndjson(&head.headers);
-    Ok(Asked { channel, lines, durable, key })
+    Ok(Asked { channel, lines, durable, key, who })
 }
 
 fn is_ndjson(headers: &HeaderMap) -> bool {
@@ -106,7 +120,7 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
 async fn stream<S, B, E>(
     api: &Arc<Api>,
     head: &Head,
-    durable: bool,
+    (durable, who): (bool, Option<Arc<Principal>>),
     mut body: S,
 ) -> Result<(Response<Bytes>, mpsc::Receiver<Bytes>), Refusal>
 where
@@ -125,7 +139,7 @@ where
     let mut response = headers::response(StatusCode::OK, kind, Bytes::new());
     api.allow(&head.headers, &mut response);
     let body = tokio_stream::iter(first).chain(body);
-    Ok((response, Lines::start(Arc::clone(api), Arc::clone(&head.peer), durable, body)))
+    Ok((response, Lines::start(Arc::clone(api), Arc::clone(&head.peer), (durable, who), body)))
 }
 
 async fn whole<S, B, E>(
@@ -142,35 +156,40 @@ where
     // the answer comes once the body is there, so that it is seen, and the connection lives on.
     let at_once = head.headers.contains_key(EXPECT) || is_ndjson(&head.headers) || !api.publish;
     let asked = match asked {
-        Err(refusal) if at_once => return Err(refusal),
+        Err(refusal) if at_once || refusal.status == 401 => return Err(refusal),
         asked => asked,
     };
     let body = body::read(&head.headers, body, &api.endpoint.body).await?;
     match asked? {
-        Asked { channel: Some(channel), durable, key, .. } => {
-            one(api, &channel, key, durable, &body).await
+        Asked { channel: Some(channel), durable, key, who, .. } => {
+            one(api, &channel, (key, durable, who.as_deref()), &body).await
         }
-        Asked { durable, .. } => many(api, durable, &body).await,
+        Asked { durable, who, .. } => many(api, durable, who.as_deref(), &body).await,
     }
 }
 
 async fn one(
     api: &Api,
     channel: &str,
-    key: Option<&str>,
-    durable: bool,
+    (key, durable, by): (Option<&str>, bool, Option<&Principal>),
     body: &[u8],
 ) -> Result<String, Refusal> {
     let data = publish_data(body, &api.limits)
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
-    let publication = Publication { key, durable, ..Publication::new(api.name(channel)?, &data) };
+    let publication =
+        Publication { key, durable, by, ..Publication::new(api.name(channel)?, &data) };
     let publishing = api.broker.publish(&publication, &mut Wakes::default())?;
     Ok(published(channel, &publishing.outcome().await?))
 }
 
 /// All or nothing: one bad message refuses all of them, and says which.
-async fn many(api: &Api, durable: bool, body: &[u8]) -> Result<String, Refusal> {
-    let messages = publish_array(body, &api.limits)
+async fn many(
+    api: &Api,
+    durable: bool,
+    by: Option<&Principal>,
+    body: &[u8],
+) -> Result<String, Refusal> {
+    let messages = publish_array(body, &api.limits, api.guard().token_field())
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
     let mut publications = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
@@ -178,7 +197,10 @@ async fn many(api: &Api, durable: bool, body: &[u8]) -> Result<String, Refusal> 
         let message = message.map_err(|error| Refusal::of_one(index, error.to_string()))?;
         let channel = api.name(&message.channel);
         let channel = channel.map_err(|error| Refusal::of_one(index, error.to_string()))?;
+        let may = api.guard().may_publish(by, channel.as_str());
+        may.map_err(|error| Refusal { index: Some(index), ..error.into() })?;
         publications.push(Publication {
+            by,
             ext: message.ext.as_deref(),
             key: message.key.as_deref(),
             durable,

@@ -67,14 +67,15 @@ pub fn public(site: Site) -> Routes {
                 if let Some(streams) = &streams
                     && event_source::is_wanted(&head.method, &head.headers)
                 {
-                    return match event_source::answer(&endpoint, streams, &head, path.as_str()) {
+                    let answer = event_source::answer(&endpoint, streams, &head, path.as_str());
+                    return match answer.await {
                         (head, Some(pieces)) => streamed(head, pieces),
                         (response, None) => reply(response),
                     };
                 }
                 let wanted = upgrade::is_wanted(&head.method, &head.headers);
                 reply(match sockets.filter(|_| wanted) {
-                    Some(sockets) => upgrade::answer(&endpoint, &sockets, head, on_upgrade),
+                    Some(sockets) => upgrade::answer(&endpoint, &sockets, head, on_upgrade).await,
                     None => endpoint.handle(head, body).await,
                 })
             }
@@ -137,11 +138,13 @@ fn reading(
         .and(query())
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arc<Peer>>())
-        .map(move |path: String, method, query, headers, peer| {
-            let head = Head { method, query, headers, peer };
-            match streams::handle(&streams, spelling, &head, &path) {
-                streams::Answered::Whole(response) => reply(response),
-                streams::Answered::Stream(head, pieces) => streamed(head, pieces),
+        .then(move |path: String, method, query, headers, peer| {
+            let (streams, head) = (Arc::clone(&streams), Head { method, query, headers, peer });
+            async move {
+                match streams::handle(&streams, spelling, &head, &path).await {
+                    streams::Answered::Whole(response) => reply(response),
+                    streams::Answered::Stream(head, pieces) => streamed(head, pieces),
+                }
             }
         })
 }

@@ -67,13 +67,12 @@ pub enum Answered {
 
 /// Answers a request below `/events` or `/stream`; `path` is what stands behind that. May wait for
 /// the disk.
-#[must_use]
-pub fn handle(streams: &Streams, spelling: Spelling, head: &Head, path: &str) -> Answered {
+pub async fn handle(streams: &Streams, spelling: Spelling, head: &Head, path: &str) -> Answered {
     let api = &streams.api;
     if let Some(response) = api.refuse(&head.method, &head.headers, METHODS) {
         return Answered::Whole(response);
     }
-    match open(streams, spelling, head, path) {
+    match open(streams, spelling, head, path).await {
         Ok(streaming) => {
             let kind = if spelling == Spelling::Events { EVENTS } else { LINES };
             let mut response = unbuffered(kind, Bytes::new());
@@ -115,7 +114,7 @@ fn later(why: &str) -> String {
     text
 }
 
-fn open(
+async fn open(
     streams: &Streams,
     spelling: Spelling,
     head: &Head,
@@ -124,9 +123,17 @@ fn open(
     if !streams.enabled {
         return Err(Refusal::new(404, "streams are not served here"));
     }
-    let Asked { patterns, from, padding } = asked(&streams.api, head, path)?;
+    let api = &streams.api;
+    let Asked { patterns, from, padding } = asked(api, head, path)?;
+    let who = api.admit(&head.headers).await?;
+    api.guard().may_subscribe(who.as_deref(), &patterns, None)?;
+    if from != Beginning::Now {
+        for pattern in &patterns {
+            api.guard().may_look_back(who.as_deref(), pattern)?;
+        }
+    }
     let id = streams.ids.next().ok_or(Error::Overloaded)?;
-    let reader = Reader::open(&streams.api.broker, id, &patterns, from)
+    let reader = Reader::open(&api.broker, id, (&patterns, from), who)
         .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
     let options =
         StreamOptions { padding: padding.unwrap_or(streams.options.padding), ..streams.options };

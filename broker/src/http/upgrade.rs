@@ -46,17 +46,20 @@ pub fn is_wanted(method: &Method, headers: &HeaderMap) -> bool {
 /// Answers such a request: 101, and the socket runs by itself from then on. Strangers' pages are
 /// refused as everywhere (decisions 3.15): browsers let any page open a socket.
 #[must_use]
-pub fn answer(
+pub async fn answer(
     endpoint: &Arc<Endpoint>,
     sockets: &Arc<Sockets>,
     head: Head,
     upgrade: Option<OnUpgrade>,
 ) -> Response<Bytes> {
     let refusal = endpoint.refuse_stranger(&head.method, &head.headers, "GET, POST, OPTIONS");
-    refusal.unwrap_or_else(|| open(endpoint, sockets, head, upgrade))
+    match refusal {
+        Some(refusal) => refusal,
+        None => open(endpoint, sockets, head, upgrade).await,
+    }
 }
 
-fn open(
+async fn open(
     endpoint: &Arc<Endpoint>,
     sockets: &Arc<Sockets>,
     head: Head,
@@ -80,7 +83,7 @@ fn open(
         return headers::text(StatusCode::BAD_REQUEST, text);
     };
     let arrived = endpoint.exchange.now();
-    let (caller, peer) = endpoint.caller(head, ConnectionType::WebSocket, arrived);
+    let (caller, peer) = endpoint.caller(head, ConnectionType::WebSocket, arrived).await;
     // What comes from here on is no HTTP, whose deadlines do not hold for it.
     peer.streams(true);
     let (endpoint, at_work) = (Arc::clone(endpoint), Arc::clone(sockets));

@@ -14,10 +14,12 @@ use weft_protocol::{Error, Reconnect};
 use super::spelling::Spelling;
 use super::streaming::{Piece, StreamOptions, a_little_later};
 use crate::core::broker::Broker;
+use crate::core::connect::TOKEN_EXPIRED;
 use crate::core::held::Release;
 use crate::core::id::BrowserId;
 use crate::core::options::ResponseLimits;
 use crate::core::outlet::{Mark, Outlet, OutletKind, Push};
+use crate::core::principal::Principal;
 use crate::exchange::{Answer, events};
 
 /// How much goes out at a time.
@@ -40,6 +42,8 @@ pub struct Asked<'a> {
     pub client_id: &'a str,
     /// The browser that its cookie proves.
     pub browser: Option<BrowserId>,
+    /// Whose credentials came, where that is asked.
+    pub who: Option<&'a Principal>,
     /// How far it came, by the last event that it got; `None` if it has none.
     pub last: Option<u64>,
 }
@@ -48,14 +52,18 @@ impl EventStream {
     /// Lets a session's events go out by a stream.
     ///
     /// # Errors
-    /// 402 if there is no such session, or it is another browser's.
+    /// 402 if there is no such session, or it is another browser's or somebody else's; 401 if its
+    /// credentials are not valid any more.
     pub fn open(
         broker: &Arc<Broker>,
         asked: Asked<'_>,
         options: StreamOptions,
     ) -> Result<Self, Error> {
-        let session = broker.find(Some(asked.client_id), asked.browser);
+        let session = broker.find(Some(asked.client_id), asked.browser, asked.who);
         let session = session.map_err(|_| Error::SessionUnknown)?;
+        if broker.is_lapsed(&session) {
+            return Err(TOKEN_EXPIRED);
+        }
         let outlet = broker.attach(&session, OutletKind::EventSource, PIECE);
         if let Some(last) = asked.last {
             outlet.confirm_sent(Mark::of_events(last));

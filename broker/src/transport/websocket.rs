@@ -280,7 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             return Ok(());
         }
         self.spoken = now;
-        let caller = Caller { arrived: now, ..self.caller };
+        let caller = Caller { arrived: now, ..self.caller.clone() };
         let body = Body::text(text);
         // On the heap, so that an idle socket is no larger for it.
         let mut turn = Box::pin(self.exchange.handle_frame(caller, &body, self.bound));

@@ -143,7 +143,7 @@ impl Client {
     pub(crate) fn new(broker: &Broker) -> Self {
         let id = SessionId::random().expect("entropy");
         broker.handshake(id, Wishes::default()).expect("room");
-        let session = broker.find(Some(id.as_str()), None).expect("it lives");
+        let session = broker.find(Some(id.as_str()), None, None).expect("it lives");
         Self { session, connects: 0, seen: BTreeMap::new(), gaps: Vec::new() }
     }
 

@@ -15,7 +15,7 @@ use super::channels::{self, index};
 use super::flight::{Pending, Watched};
 use super::life::Life;
 use super::plan::Plan;
-use super::seams::{Chance, SeededIds, VirtualClock};
+use super::seams::{Chance, HERE, SeededIds, VirtualClock};
 use super::wire::{Connected, Gap, Reply};
 use crate::common::disk::Disk;
 
@@ -64,7 +64,7 @@ impl Rig {
         let messages: Vec<String> =
             messages.iter().map(|text| format!(r#"{{{text},"clientId":"{id}"}}"#)).collect();
         let text = format!("[{}]", messages.join(","));
-        let caller = Caller { browser: None, transport, arrived: self.clock.now() };
+        let caller = Caller::from(HERE, transport, self.clock.now());
         let exchange = Arc::clone(&self.life.exchange);
         Pending::Settling(Watched::new(async move {
             let body = Body::post(text.as_bytes())?;

@@ -6,6 +6,7 @@ use weft_broker::core::broker::{Broker, Origin};
 use weft_broker::core::channels::Store;
 use weft_broker::core::stats::Stats;
 use weft_broker::exchange::Exchange;
+use weft_broker::guard::Guard;
 use weft_persistence::Backlog;
 use weft_protocol::{ConnectionType, DecodeLimits};
 
@@ -53,7 +54,13 @@ impl Life {
         hand.settler.attach(&broker);
         let offered = vec![ConnectionType::LongPolling, ConnectionType::CallbackPolling];
         let ids = Arc::<SeededIds>::clone(ids);
-        let exchange = Exchange::new(Arc::clone(&broker), ids, DecodeLimits::default(), offered);
+        let exchange = Exchange::new(
+            Arc::clone(&broker),
+            Arc::new(Guard::open()),
+            ids,
+            DecodeLimits::default(),
+            offered,
+        );
         let started = broker.last_position();
         Self {
             number,

@@ -3,6 +3,9 @@
 use parking_lot::Mutex;
 use weft_broker::core::id::{SessionId, SessionIds};
 
+/// Where everybody is.
+pub(crate) const HERE: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 pub use crate::common::{Chance, VirtualClock};
 
 /// Ids that the seed decides.

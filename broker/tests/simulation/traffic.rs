@@ -9,6 +9,7 @@ use weft_protocol::{Body, ConnectionType};
 
 use super::client::{Manner, Request, Sleep};
 use super::flight::{Facts, Flight, Pending, Stage, Standing, Watched, watch};
+use super::seams::HERE;
 use super::world::World;
 
 impl World {
@@ -109,8 +110,10 @@ impl World {
         if is_current || request.epoch == 0 {
             client.contact = now;
         }
-        let caller =
-            Caller { browser: client.browser, transport: ConnectionType::LongPolling, arrived };
+        let caller = Caller {
+            browser: client.browser,
+            ..Caller::from(HERE, ConnectionType::LongPolling, arrived)
+        };
         let (text, exchange) = (request.text.clone(), Arc::clone(&self.life.exchange));
         let mut turn = Watched::new(async move {
             let body = Body::post(text.as_bytes())?;

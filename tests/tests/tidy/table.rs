@@ -77,11 +77,17 @@ pub(super) const TABLE: &[Area] = &[
     area(&["broker/src/core/marks.rs"], &["parking_lot", "sha2", "weft_persistence"], &["async"]),
     area(&["broker/src/core/time.rs"], &["time"], STILL),
     area(
+        &["broker/src/core/policy.rs", "broker/src/core/principal.rs"],
+        &["crate::core::principal", "serde_json", "weft_protocol"],
+        STILL,
+    ),
+    area(
         &["broker/src/core/session.rs"],
         &[
             "crate::core::behind",
             "crate::core::frame",
             "crate::core::gaps",
+            "crate::core::granting",
             "crate::core::held",
             "crate::core::id",
             "crate::core::options",
@@ -145,9 +151,20 @@ pub(super) const TABLE: &[Area] = &[
         NO_SOCKETS,
     ),
     area(
-        &["broker/src/exchange/"],
-        &["crate::core", "crate::exchange", "tokio::task::yield_now", "weft_protocol"],
+        &["broker/src/guard.rs"],
+        &["arc_swap", "crate::core::policy", "crate::core::principal", "weft_protocol"],
         NO_SOCKETS,
+    ),
+    area(
+        &["broker/src/exchange/"],
+        &[
+            "crate::core",
+            "crate::exchange",
+            "crate::guard",
+            "tokio::task::yield_now",
+            "weft_protocol",
+        ],
+        &["TcpStream", "TcpListener"],
     ),
     area(
         &["broker/src/transport/websocket.rs", "broker/src/transport/websocket/"],
@@ -284,8 +301,10 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core::held",
             "crate::core::history",
             "crate::core::past",
+            "crate::core::principal",
             "crate::core::publishing",
             "crate::core::time",
+            "crate::guard",
             "form_urlencoded",
             "http",
             "percent_encoding",
@@ -303,6 +322,7 @@ pub(super) const TABLE: &[Area] = &[
         &[
             HTTP,
             "crate::exchange",
+            "crate::guard",
             "crate::transport",
             "bytes",
             "http",
@@ -362,6 +382,7 @@ pub(super) const TABLE: &[Area] = &[
             "crate::config",
             "crate::core",
             "crate::exchange",
+            "crate::guard",
             HTTP,
             "crate::storage",
             "crate::ticker",
