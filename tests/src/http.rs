@@ -72,6 +72,17 @@ impl Connection {
         self.try_send(bytes).expect("a socket that takes bytes");
     }
 
+    /// Writes as much as the socket takes at once.
+    ///
+    /// # Errors
+    /// When it takes nothing.
+    pub fn try_send_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_nonblocking(true)?;
+        let sent = self.stream.write(bytes);
+        self.stream.set_nonblocking(false)?;
+        sent
+    }
+
     /// Writes the same bytes again and again, until the peer takes no more for a moment.
     pub fn send_until_stuck(&mut self, bytes: &[u8]) {
         self.stream.set_write_timeout(Some(A_WHILE)).expect("a write timeout");

@@ -10,8 +10,9 @@ mod turn;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::task::yield_now;
 use weft_protocol::{
     Ack, Array, Body, BodyError, ConnectionType, DecodeLimits, Error, Message, Reconnect, Reply,
     ReplyExt, Request, announces_ack, announces_replay,
@@ -53,6 +54,9 @@ impl Caller {
         Self { address, http2: false, who: Who::Unsaid, browser: None, transport, arrived }
     }
 }
+
+/// How long one request is worked off before others have their turn.
+const TURN: Duration = Duration::from_millis(2);
 
 /// Works off requests.
 #[derive(Debug)]
@@ -153,9 +157,7 @@ impl Exchange {
         }
         let who = self.speaker(&caller, &messages).await;
         let mut turn = Turn::new(&self.broker, &self.guard, caller, who, &messages);
-        for message in &messages {
-            turn.take(message);
-        }
+        self.take_all(&mut turn, &messages).await;
         turn.settle().await;
         Ok(turn.finish())
     }
@@ -183,11 +185,23 @@ impl Exchange {
         if bound.is_none() && turn.lacks_cookie() {
             return Ok(SocketTurn { lacks_cookie: true, ..SocketTurn::default() });
         }
-        for message in &messages {
-            turn.take(message);
-        }
+        self.take_all(&mut turn, &messages).await;
         turn.settle().await;
         Ok(turn.finish_on_socket())
+    }
+
+    /// Works off messages in their order. Each may be for very many, so others have their turn in
+    /// between.
+    async fn take_all<'m>(&self, turn: &mut Turn<'_, 'm>, messages: &'m [Message<'m>]) {
+        let mut begun = self.now();
+        for message in messages {
+            turn.take(message);
+            let now = self.now();
+            if now.saturating_duration_since(begun) > TURN {
+                yield_now().await;
+                begun = now;
+            }
+        }
     }
 
     /// Who may do what.
