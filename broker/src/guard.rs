@@ -2,11 +2,15 @@
 //! stream or plain HTTP (promise P7). Where nobody has to say who they are, everything is allowed.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use weft_protocol::{ChannelLimits, Error, Pattern, Replay};
 
+use crate::audit::Audit;
+use crate::auth::{Access, Unidentified};
+use crate::core::clock::Clock;
 use crate::core::policy::{Action, Policy};
 use crate::core::principal::Principal;
 
@@ -22,54 +26,77 @@ pub enum Who {
     Refused(&'static str),
 }
 
+/// Whoever was let in, and from where.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// Who it is, where that is asked.
+    pub who: Option<Arc<Principal>>,
+    /// The address, as far as named proxies tell it.
+    pub address: IpAddr,
+}
+
 /// Guards every way in.
 #[derive(Debug)]
 pub struct Guard {
-    asks: bool,
-    anonymous: Option<Arc<Principal>>,
+    clock: Arc<dyn Clock>,
+    audit: Audit,
+    /// Who knows whom, where that is asked.
+    access: Option<Access>,
     token_field: Option<String>,
     cookie: Option<String>,
     policy: ArcSwap<Policy>,
 }
 
-/// How a guard goes about it, where it asks at all.
+/// Where credentials are looked for besides the usual headers.
 #[derive(Debug, Clone, Default)]
-pub struct GuardOptions {
-    /// Whether whoever shows no credentials gets in, with the role `anonymous`.
-    pub anonymous: bool,
-    /// Where in `ext` credentials stand.
+pub struct Places {
+    /// The member of `ext`: a name, or a path with dots.
     pub token_field: String,
-    /// The cookie that may hold them.
+    /// The cookie, if any.
     pub cookie: Option<String>,
-    /// Who may do what.
-    pub policy: Policy,
 }
 
 impl Guard {
     /// Lets everybody do everything.
     #[must_use]
-    pub fn open() -> Self {
-        let policy = ArcSwap::default();
-        Self { asks: false, anonymous: None, token_field: None, cookie: None, policy }
+    pub fn open(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            audit: Audit::default(),
+            access: None,
+            token_field: None,
+            cookie: None,
+            policy: ArcSwap::default(),
+        }
     }
 
     /// Asks everybody who they are.
     #[must_use]
-    pub fn asking(options: GuardOptions) -> Self {
-        let GuardOptions { anonymous, token_field, cookie, policy } = options;
+    pub fn asking(access: Access, places: Places, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         Self {
-            asks: true,
-            anonymous: anonymous.then(|| Arc::new(Principal::anonymous())),
-            token_field: Some(token_field),
-            cookie,
+            clock,
+            audit: Audit::default(),
+            access: Some(access),
+            token_field: Some(places.token_field),
+            cookie: places.cookie,
             policy: ArcSwap::from_pointee(policy),
         }
+    }
+
+    /// Takes other rules, for all that is asked from now on.
+    pub fn follow(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// Notes that what is configured has changed, and how many sessions ended for it.
+    pub fn changed(&self, what: &str, ended: usize) {
+        self.audit.changed(what, ended);
     }
 
     /// Whether anybody is asked anything.
     #[must_use]
     pub fn asks(&self) -> bool {
-        self.asks
+        self.access.is_some()
     }
 
     /// Where in `ext` credentials stand, where they are asked for.
@@ -85,33 +112,72 @@ impl Guard {
     }
 
     /// Whose credentials these are.
-    pub async fn identify(&self, _credentials: &str) -> Who {
-        Who::Refused("token_invalid")
+    pub async fn identify(&self, credentials: &str) -> Who {
+        let Some(access) = &self.access else { return Who::Unsaid };
+        match access.identify(credentials).await {
+            Ok(who) => Who::Known(who),
+            Err(why) => Who::Refused(told(why)),
+        }
     }
 
-    /// Who somebody is that may begin something: a session, a request without one.
+    /// Whether somebody who was let in still would be, for all that is known of them.
+    #[must_use]
+    pub fn holds(&self, who: &Principal) -> bool {
+        let expired = who.expires.is_some_and(|expires| self.wall_s() >= expires);
+        !expired && self.vouches(who)
+    }
+
+    /// Whether what vouched for somebody still does; whether that has expired is another question.
+    #[must_use]
+    pub fn vouches(&self, who: &Principal) -> bool {
+        self.access.as_ref().is_none_or(|access| access.still_valid(who))
+    }
+
+    /// The time by the broker's clock, in seconds since 1970.
+    #[must_use]
+    pub fn wall_s(&self) -> i64 {
+        self.clock.wall_us().div_euclid(1_000_000)
+    }
+
+    /// Lets somebody begin something, `what`: a session, a request without one.
     ///
     /// # Errors
     /// 401 without good credentials, unless none are needed.
-    pub fn admit(&self, who: &Who, now_s: i64) -> Result<Option<Arc<Principal>>, Error> {
-        match who {
-            _ if !self.asks => Ok(None),
-            Who::Known(who) if who.expires.is_some_and(|expires| now_s >= expires) => {
-                Err(Error::Unauthorized("token_expired"))
+    pub fn admit(&self, said: &Who, address: IpAddr, what: &str) -> Result<Asker, Error> {
+        let who = match said {
+            _ if !self.asks() => Ok(None),
+            Who::Known(who) if who.expires.is_some_and(|expires| self.wall_s() >= expires) => {
+                Err("token_expired")
             }
             Who::Known(who) => Ok(Some(Arc::clone(who))),
-            Who::Refused(why) => Err(Error::Unauthorized(why)),
-            Who::Unsaid => match &self.anonymous {
-                Some(nobody) => Ok(Some(Arc::clone(nobody))),
-                None => Err(Error::Unauthorized("token_missing")),
-            },
+            Who::Refused(why) => Err(*why),
+            Who::Unsaid => {
+                let nobody = self.access.as_ref().and_then(Access::anonymous);
+                nobody.map(Some).ok_or("token_missing")
+            }
+        };
+        who.map(|who| Asker { who, address }).map_err(|why| {
+            self.audit.refused(self.clock.now(), address, what, why);
+            Error::Unauthorized(why)
+        })
+    }
+
+    /// Notes that somebody opened a session.
+    pub fn opened(&self, asker: &Asker, session: &dyn std::fmt::Debug) {
+        if let Some(who) = &asker.who {
+            self.audit.opened(who, asker.address, session);
         }
+    }
+
+    fn denied(&self, asker: &Asker, action: Action, channels: &[String]) {
+        let whom = (asker.who.as_deref(), asker.address);
+        self.audit.denied(self.clock.now(), whom, action.name(), &channels.join(","));
     }
 
     /// Whether somebody may do that with a channel, or with all that a pattern means.
     #[must_use]
     pub fn may(&self, who: Option<&Principal>, action: Action, pattern: &str) -> bool {
-        if !self.asks {
+        if !self.asks() {
             return true;
         }
         who.is_some_and(|who| self.policy.load().decide(who, action, pattern).allowed)
@@ -121,18 +187,27 @@ impl Guard {
     ///
     /// # Errors
     /// 403 if not.
-    pub fn may_publish(&self, who: Option<&Principal>, channel: &str) -> Result<(), Error> {
-        let may = self.may(who, Action::Publish, channel);
-        if may { Ok(()) } else { Err(Error::PublishDenied(channel.to_owned())) }
+    pub fn may_publish(&self, asker: &Asker, channel: &str) -> Result<(), Error> {
+        if self.may(asker.who.as_deref(), Action::Publish, channel) {
+            return Ok(());
+        }
+        self.denied(asker, Action::Publish, &[channel.to_owned()]);
+        Err(Error::PublishDenied(channel.to_owned()))
     }
 
     /// Whether somebody may read what was published there before.
     ///
     /// # Errors
-    /// 403 if not.
-    pub fn may_look_back(&self, who: Option<&Principal>, pattern: &str) -> Result<(), Error> {
-        let may = self.may(who, Action::History, pattern);
-        if may { Ok(()) } else { Err(Error::HistoryDenied(vec![pattern.to_owned()])) }
+    /// 403 naming all that they may not.
+    pub fn may_look_back(&self, asker: &Asker, patterns: &[&str]) -> Result<(), Error> {
+        let may = |pattern: &str| self.may(asker.who.as_deref(), Action::History, pattern);
+        let denied = patterns.iter().filter(|pattern| !may(pattern));
+        let denied: Vec<String> = denied.map(|&text| text.to_owned()).collect();
+        if denied.is_empty() {
+            return Ok(());
+        }
+        self.denied(asker, Action::History, &denied);
+        Err(Error::HistoryDenied(denied))
     }
 
     /// Whether somebody may subscribe to all of these, and have what was published before of those for
@@ -142,14 +217,15 @@ impl Guard {
     /// 403 naming all that they may not.
     pub fn may_subscribe(
         &self,
-        who: Option<&Principal>,
+        asker: &Asker,
         patterns: &[Cow<'_, str>],
         replay: Option<&Replay<'_>>,
     ) -> Result<(), Error> {
         const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
-        if !self.asks {
+        if !self.asks() {
             return Ok(());
         }
+        let who = asker.who.as_deref();
         let parsed = || patterns.iter().filter_map(|text| Pattern::parse(text, &ANY).ok());
         // Calls are nobody's subscriptions; below /meta nobody may subscribe.
         let denied: Vec<String> = parsed()
@@ -160,13 +236,27 @@ impl Guard {
             .map(|pattern| pattern.as_str().to_owned())
             .collect();
         if !denied.is_empty() {
+            self.denied(asker, Action::Subscribe, &denied);
             return Err(Error::SubscribeDenied(denied));
         }
         let is_asked_for = |name: &str| parsed().any(|pattern| concerns(pattern, name));
         let past = replay.into_iter().flat_map(Replay::past).filter(|name| is_asked_for(name));
-        let denied: Vec<String> =
-            past.filter(|name| !self.may(who, Action::History, name)).map(str::to_owned).collect();
-        if denied.is_empty() { Ok(()) } else { Err(Error::HistoryDenied(denied)) }
+        self.may_look_back(asker, &past.collect::<Vec<_>>())
+    }
+}
+
+/// What somebody is told whose credentials are no good: enough to get others, and no more.
+fn told(why: Unidentified) -> &'static str {
+    match why {
+        Unidentified::Expired => "token_expired",
+        Unidentified::NotYet => "token_not_valid_yet",
+        Unidentified::WrongIssuer => "token_issuer_unknown",
+        Unidentified::WrongAudience => "token_audience_unknown",
+        Unidentified::Denied => "token_denied",
+        Unidentified::Unavailable => "token_keys_unavailable",
+        Unidentified::Malformed | Unidentified::BadSignature | Unidentified::UnknownKey => {
+            "token_invalid"
+        }
     }
 }
 

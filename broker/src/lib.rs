@@ -3,12 +3,16 @@
 //! `core` is the clockless middle, `exchange` what all polling transports share, `transport` the
 //! adapters, `http` the edge, `server` the one place that wires them together.
 
+pub mod audit;
+pub mod auth;
 pub mod config;
 pub mod core;
 pub mod exchange;
 pub mod guard;
 pub mod http;
+mod kept;
 pub mod log;
+pub mod policing;
 pub mod server;
 pub mod storage;
 pub mod store_tool;

@@ -4,17 +4,33 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use weft_broker::config::{self, Args, Command, Config, LogFormat};
-use weft_broker::{log, server, store_tool};
+use weft_broker::auth::key_tool;
+use weft_broker::config::{self, Args, Audit, Command, Config, LogFormat, RuleAction};
+use weft_broker::log::AuditTo;
+use weft_broker::{log, policing, server, store_tool};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(Command::Key { name, roles }) = &args.command {
+        return finish(key_tool::make(name, roles).map(|text| {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }));
+    }
     let done = load(&args).and_then(|config| match &args.command {
         Some(Command::Store { action }) => {
             store_tool::run(&config, action).map(|()| ExitCode::SUCCESS)
         }
-        Some(Command::Serve) | None => run(&config),
+        Some(Command::Key { .. }) => Ok(ExitCode::SUCCESS),
+        Some(Command::Explain { credentials, action, channel }) => {
+            explain(&config, credentials.as_deref(), *action, channel)
+        }
+        Some(Command::Serve) | None => run(&args, &config),
     });
+    finish(done)
+}
+
+fn finish(done: Result<ExitCode, String>) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
@@ -30,35 +46,77 @@ fn load(args: &Args) -> Result<Config, String> {
         LogFormat::Text => log::Format::Text,
         LogFormat::Json => log::Format::Json,
     };
-    log::start(&loaded.config.log.level, format)?;
+    let audit = match &loaded.config.audit {
+        Audit { enabled: false, .. } => AuditTo::Nowhere,
+        Audit { file, .. } if file.as_os_str().is_empty() => AuditTo::Log,
+        Audit { file, .. } => AuditTo::File(file),
+    };
+    log::start(&loaded.config.log.level, format, audit)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     Ok(loaded.config)
 }
 
-fn run(config: &Config) -> Result<ExitCode, String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("runtime: {error}"))?;
-    let code = runtime.block_on(serve(config));
+/// Says what the rules come to. A token on the command line is seen by whoever sees processes.
+fn explain(
+    config: &Config,
+    credentials: Option<&str>,
+    action: RuleAction,
+    channel: &str,
+) -> Result<ExitCode, String> {
+    let mut line = String::new();
+    let credentials = match credentials {
+        Some("-") => {
+            let read = std::io::stdin().read_line(&mut line);
+            read.map_err(|error| format!("standard input: {error}"))?;
+            Some(line.trim())
+        }
+        given => given,
+    };
+    let question = policing::Question { credentials, action, channel };
+    let (text, allowed) = runtime()?.block_on(policing::explain(&config.auth, question))?;
+    print!("{text}");
+    Ok(if allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().build().map_err(|error| format!("runtime: {error}"))
+}
+
+fn run(args: &Args, config: &Config) -> Result<ExitCode, String> {
+    let runtime = runtime()?;
+    let code = runtime.block_on(serve(args, config));
     // What the drain timeout cut is not waited for a second time.
     runtime.shutdown_background();
     code
 }
 
-async fn serve(config: &Config) -> Result<ExitCode, String> {
+async fn serve(args: &Args, config: &Config) -> Result<ExitCode, String> {
     let cannot = |error: std::io::Error| format!("signals: {error}");
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(cannot)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let running = server::start(config).await.map_err(|error| error.to_string())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload(args, &running),
+        }
     }
     tokio::select! {
         _ = running.stop() => Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => Err("interrupted twice".to_owned()),
+    }
+}
+
+/// Reads the configuration again. What is wrong with it is said, and changes nothing.
+fn reload(args: &Args, running: &server::Running) {
+    let loaded = config::load(args, config::environment()).map_err(|error| error.to_string());
+    match loaded.and_then(|loaded| running.reload(&loaded.config)) {
+        Ok(()) => tracing::info!("reloaded"),
+        Err(error) => tracing::error!(error, "not reloaded: all stays as it was"),
     }
 }

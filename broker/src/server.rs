@@ -10,16 +10,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weft_persistence::{Retention, WriterOptions};
 use weft_protocol::{ChannelLimits, ConnectionType, DecodeLimits};
 
-use crate::config::{self, Config, SameSite, StoreKind};
+use crate::auth::{Access, AuthOptions, AuthStats};
+use crate::config::{self, Config, SameSite};
 use crate::core::broker::Broker;
 use crate::core::channels::PastLimits;
 use crate::core::clock::{Clock, SystemClock};
 use crate::core::id::SystemIds;
 use crate::core::options::{Options, QueueLimits, QueuePolicy, ResponseLimits, UnkeptPolicy};
-use crate::core::rules::{Durability, Rule, Rules};
 use crate::core::stats::Stats;
 use crate::exchange::Exchange;
 use crate::guard::Guard;
@@ -37,17 +36,15 @@ use crate::http::routes::{self, Site};
 use crate::http::stats::HttpStats;
 use crate::http::streams::Streams;
 use crate::http::upgrade::Sockets;
-use crate::storage::{Storage, StorageOptions, sled_options};
+use crate::kept::{rules, storage_options};
+use crate::policing;
+use crate::storage::Storage;
 use crate::ticker;
 use crate::transport::streaming::StreamOptions;
 use crate::transport::websocket::SocketOptions;
 
 /// Connections that the admin address keeps for itself.
 const ADMIN_CONNECTIONS: usize = 64;
-
-/// What may wait for the disk: some seconds of a fast publisher, and what a full disk leaves waiting.
-const STORE_QUEUE_RECORDS: usize = 100_000;
-const STORE_QUEUE_BYTES: usize = 64 << 20;
 
 /// What keeps a broker from starting, with what it was about.
 #[derive(Debug)]
@@ -73,6 +70,9 @@ pub struct Running {
     /// Where operators look.
     pub admin: SocketAddr,
     broker: Arc<Broker>,
+    guard: Arc<Guard>,
+    access: Option<Access>,
+    config: Config,
     public_tasks: TaskTracker,
     stop: CancellationToken,
     stop_admin: CancellationToken,
@@ -95,6 +95,10 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let stats = Stats::register(&registry).map_err(about("metrics"))?;
     let http_stats = HttpStats::register(&registry).map_err(about("metrics"))?;
     let (broker, storage) = open_broker(config, stats).await?;
+    let auth_stats = AuthStats::register(&registry).map_err(about("metrics"))?;
+    let (guard, access) =
+        policing::guard(&config.auth, auth_stats, broker.clock()).map_err(about("auth"))?;
+    let guard = Arc::new(guard);
     let bodies = BodyBudget::new(size(config.limits.body_bytes_total.get()));
     let admin_origins = origins(config, config.admin);
     let gzip = Arc::new(gzip(config));
@@ -106,6 +110,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         listen: public.local_addr().map_err(about("listen"))?,
         admin: private.local_addr().map_err(about("admin"))?,
         broker: Arc::clone(&broker),
+        guard: Arc::clone(&guard),
+        access,
+        config: config.clone(),
         public_tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
         stop_admin: CancellationToken::new(),
@@ -130,7 +137,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
             stop: running.stop.clone(),
         })
     });
-    let endpoint = endpoint(config, &broker, cookies, bodies, gzip, Arc::new(Guard::open()));
+    let endpoint = endpoint(config, &broker, cookies, bodies, gzip, Arc::clone(&guard));
     let site = site(config, endpoint, sockets, &broker, &http_stats);
     let public = listener(public, connections, running.public_tasks.clone(), &running.stop);
     tokio::spawn(public.serve(routes::public(site)));
@@ -141,6 +148,11 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     };
     let private = listener(private, few, TaskTracker::new(), &running.stop_admin);
     tokio::spawn(private.serve(routes::admin(Arc::new(admin))));
+    if let Some(access) = &running.access {
+        let (changed, stop) = (access.changed(), running.stop_admin.clone());
+        tokio::spawn(policing::police(Arc::clone(&broker), guard, changed, stop.clone()));
+        tokio::spawn(access.clone().keep(stop));
+    }
     tokio::spawn(expire(Arc::clone(&broker), running.stop_admin.clone()));
     if config.demo.enabled {
         tokio::spawn(ticker::run(broker, running.stop.clone()));
@@ -207,6 +219,27 @@ fn site(
 }
 
 impl Running {
+    /// Takes other keys, subjects and rules, and ends the sessions of those who are not let in by them;
+    /// whatever else has changed waits for a restart, which is said.
+    ///
+    /// # Errors
+    /// When they cannot be taken; then everything stays as it is.
+    pub fn reload(&self, fresh: &Config) -> Result<(), String> {
+        let others = Config { auth: self.config.auth.clone(), ..fresh.clone() };
+        if others != self.config || !policing::is_reloadable(&self.config.auth, &fresh.auth) {
+            tracing::warn!("some of what has changed is only taken at the next start");
+        }
+        let Some(access) = &self.access else { return Ok(()) };
+        if fresh.auth.mode != self.config.auth.mode {
+            return Err("auth.mode is only taken at the next start".to_owned());
+        }
+        let policy = policing::policy(&fresh.auth)?;
+        access.reload(AuthOptions::from(&fresh.auth))?;
+        self.guard.follow(policy);
+        policing::review(&self.broker, &self.guard);
+        Ok(())
+    }
+
     /// Accepts no more, answers held connects with advice to come back, lets what is under way
     /// finish, and is done: within the drain timeout. True if nothing had to be cut.
     pub async fn stop(self) -> bool {
@@ -350,55 +383,6 @@ fn core_options(config: &Config) -> Options {
         repeat_window: config.publish.repeat_window.get(),
         repeat_keys: size(config.publish.repeat_keys),
     }
-}
-
-/// The channel rules. Without a store, memory is all there is.
-fn rules(config: &Config) -> Rules {
-    let durability = |asked: config::Durability| match (config.store.kind, asked) {
-        (StoreKind::Memory, _) | (_, config::Durability::Memory) => Durability::Memory,
-        (_, config::Durability::Interval) => Durability::Interval,
-        (_, config::Durability::Sync) => Durability::Sync,
-    };
-    let rule = |channel: &config::Channel| Rule {
-        keep: Retention {
-            messages: channel.backlog.messages,
-            bytes: channel.backlog.bytes.get(),
-            age_us: micros(channel.backlog.age.get()),
-            keep_last: channel.retain_last,
-        },
-        durability: durability(channel.durability),
-        replay: channel.replay,
-        retain_last: channel.retain_last,
-        broadcast_to_publisher: channel.broadcast_to_publisher,
-        salesforce: channel.salesforce,
-        lazy: Some(channel.lazy.get()).filter(|lazy| !lazy.is_zero()),
-    };
-    let list = config.channels.iter().map(|channel| (channel.pattern.clone(), rule(channel)));
-    Rules::new(list, rule(&config::Channel::default()))
-}
-
-fn storage_options(config: &Config, core: &Options) -> StorageOptions {
-    let store = &config.store;
-    let sled = sled_options(config);
-    StorageOptions {
-        sled: (store.kind == StoreKind::Sled).then_some(sled),
-        writer: WriterOptions {
-            interval: store.interval.get(),
-            batch_records: 500,
-            queue_records: STORE_QUEUE_RECORDS,
-            queue_bytes: STORE_QUEUE_BYTES,
-            kept_records: STORE_QUEUE_RECORDS,
-            kept_bytes: STORE_QUEUE_BYTES,
-            retry: Duration::from_secs(1),
-            marks_window: core.repeat_window,
-            marks_max: config.publish.repeat_keys,
-        },
-        rules: core.rules.clone(),
-    }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn listener_options(config: &Config) -> ListenerOptions {

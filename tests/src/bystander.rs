@@ -214,7 +214,7 @@ impl Bystanders {
             let published = published.lock();
             // What was due within the time has left once something later has.
             let later = published.last().is_some_and(|last| *last >= time.end);
-            let wanted = published.iter().filter(|due| time.contains(due)).count() * READERS;
+            let wanted = published.iter().filter(|due| time.contains(*due)).count() * READERS;
             (later && within(&deliveries.lock()).len() >= wanted).then_some(())
         });
         let seen = Seen {

@@ -36,7 +36,7 @@ fn mistakes_in_the_file_are_named_with_file_line_and_column() {
         ("[limits]\nbody = \"1MB\"\n", ":2:8: limits.body", "MiB"),
         ("[limits]\ndepth = \"x\"\n", ":2:9: limits.depth", "invalid type"),
         ("origins = [\"app.example.com\"]\n", ":1:11: origins", "the scheme is missing"),
-        ("[auth]\nmode = \"token\"\n", ":2:8: auth.mode", "not built yet"),
+        ("[auth]\nmode = \"token\"\n", ":2:8: auth.mode", "lets nobody in"),
         ("[log]\nformat = \"xml\"\n", ":2:10: log.format", "xml"),
         ("[[channels]]\npatern = \"/a\"\n", ":2:1: channels[0].patern", "did you mean `pattern`?"),
         (

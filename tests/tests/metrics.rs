@@ -10,7 +10,9 @@ use weft_tests::held::Held;
 use weft_tests::http::{Connection, Request};
 
 /// Every metric that these tests move, or that is moved in `limits.rs`.
-const NAMES: [&str; 50] = [
+const NAMES: [&str; 52] = [
+    "weft_auth_keys_failed_total",
+    "weft_auth_total",
     "weft_batch_messages",
     "weft_body_bytes",
     "weft_connections",

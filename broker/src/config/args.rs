@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
+use super::RuleAction;
+
 /// A Bayeux publish/subscribe message broker.
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "weft", version, about)]
@@ -30,6 +32,24 @@ pub struct Args {
 pub enum Command {
     /// Run the broker (the default)
     Serve,
+    /// Make an API key, and the lines for the configuration that let it in
+    Key {
+        /// Its name
+        name: String,
+        /// A role of whoever shows it; may be repeated
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+    },
+    /// Say which rule decides whether somebody may do something; exit code 1 if they may not
+    Explain {
+        /// The token or API key that they show; `-` reads it from standard input
+        #[arg(long = "as", value_name = "TOKEN")]
+        credentials: Option<String>,
+        /// What they want to do: subscribe, publish or history
+        action: RuleAction,
+        /// The channel, or the pattern
+        channel: String,
+    },
     /// Look at, save, fill or shrink the store of a stopped broker
     Store {
         /// What to do with it

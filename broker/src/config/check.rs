@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt::Display, net::SocketAddr};
 use tracing_subscriber::EnvFilter;
 
 use super::channels::{covers, fault};
-use super::{AuthMode, ByteSize, Config, HumanDuration, SameSite};
+use super::{AuthMode, ByteSize, Config, HumanDuration, SameSite, check_auth, check_rules};
 
 /// First segments of paths that mean something else.
 const RESERVED: [&str; 6] = ["publish", "history", "events", "stream", "demo", "openapi.json"];
@@ -29,6 +29,8 @@ pub(super) struct Problem {
 pub(super) fn check(config: &Config) -> Vec<Problem> {
     let mut problems = Problems(Vec::new());
     addresses(config, &mut problems);
+    check_auth::check(config, &mut problems);
+    check_rules::check(config, &mut problems);
     mounts(config, &mut problems);
     websocket(config, &mut problems);
     sessions(config, &mut problems);
@@ -43,13 +45,32 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     problems.0
 }
 
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Notes a problem unless `holds`.
-    fn unless(&mut self, holds: bool, keys: &[&'static str], text: impl Into<String>) {
+    pub(super) fn unless(&mut self, holds: bool, keys: &[&'static str], text: impl Into<String>) {
         if !holds {
             let keys = keys.iter().map(|&key| key.into()).collect();
+            self.0.push(Problem { keys, text: text.into() });
+        }
+    }
+
+    /// Notes a problem of one entry of a list unless `holds`. Where the key is not given, the entry is
+    /// the place; a problem of all of it has no key.
+    pub(super) fn item(
+        &mut self,
+        holds: bool,
+        (list, index): (&'static str, usize),
+        key: &str,
+        text: impl Into<String>,
+    ) {
+        if !holds {
+            let entry = format!("{list}[{index}]");
+            let mut keys = vec![entry.clone().into(), list.into()];
+            if !key.is_empty() {
+                keys.insert(0, format!("{entry}.{key}").into());
+            }
             self.0.push(Problem { keys, text: text.into() });
         }
     }
@@ -64,7 +85,7 @@ impl Problems {
         }
     }
 
-    fn range<T: Copy + PartialOrd + Display>(
+    pub(super) fn range<T: Copy + PartialOrd + Display>(
         &mut self,
         key: &'static str,
         value: T,

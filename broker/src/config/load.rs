@@ -11,14 +11,14 @@ use std::{
     slice,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::{
     Table, Value,
     de::{DeTable, DeValue, Deserializer},
 };
 
 use super::{
-    Args, Channel, Config, ConfigError,
+    ApiKey, Args, AuthRule, Channel, Config, ConfigError, TokenSource,
     check::{Problem, check},
     error::suggestion,
 };
@@ -84,10 +84,13 @@ impl Draft {
     fn new() -> Result<Self, ConfigError> {
         let config = Config::default();
         let mut known = serialised(&config)?;
-        // What one rule may hold, where the default has none.
-        let rule = Value::try_from(Channel::default())
-            .map_err(|error| ConfigError::one(error.to_string()))?;
-        known.insert("channels".to_owned(), Value::Array(vec![rule]));
+        // What one entry of a list may hold, where the default has none.
+        known.insert("channels".to_owned(), entry(Channel::default())?);
+        if let Some(Value::Table(auth)) = known.get_mut("auth") {
+            auth.insert("tokens".to_owned(), entry(TokenSource::full())?);
+            auth.insert("keys".to_owned(), entry(ApiKey::full())?);
+            auth.insert("rules".to_owned(), entry(AuthRule::default())?);
+        }
         Ok(Self { config, known, places: BTreeMap::new() })
     }
 
@@ -211,7 +214,8 @@ fn walk(table: &DeTable<'_>, known: &Table, path: &str, visit: &mut impl FnMut(F
                 let hint = suggestion(name, known.keys().map(String::as_str));
                 visit(Found::Unknown { key, hint, span });
             }
-            (Some(Value::Table(known)), DeValue::Table(section)) => {
+            // Claims have whatever names they have.
+            (Some(Value::Table(known)), DeValue::Table(section)) if !known.is_empty() => {
                 walk(section, known, &key, visit);
             }
             (Some(Value::Array(known)), DeValue::Array(items)) => {
@@ -236,6 +240,12 @@ fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// A list of one entry, as the file would have it.
+fn entry(entry: impl Serialize) -> Result<Value, ConfigError> {
+    let entry = Value::try_from(entry).map_err(|error| ConfigError::one(error.to_string()))?;
+    Ok(Value::Array(vec![entry]))
 }
 
 /// A configuration as the file would have it.

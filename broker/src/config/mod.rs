@@ -12,12 +12,17 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 mod args;
+mod audit;
+mod auth;
 mod channels;
 mod check;
+mod check_auth;
+mod check_rules;
 mod compression;
 mod error;
 mod load;
 mod origin;
+mod rules;
 mod sections;
 mod store;
 mod streams;
@@ -26,14 +31,17 @@ mod tests;
 mod units;
 
 pub use args::{Args, Command, StoreAction};
+pub use audit::Audit;
+pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyHash, Moment, Secret, TokenSource};
 pub use channels::{BacklogSize, Channel, Durability};
 pub use compression::Compression;
 pub use error::ConfigError;
 pub use load::{Loaded, environment, load};
 pub use origin::OriginPattern;
+pub use rules::{AuthRule, Effect, RuleAction, Said};
 pub use sections::{
-    Auth, AuthMode, Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite,
-    Sessions, UnkeptPolicy, WebSocket,
+    Bayeux, Browsers, Demo, Http, Limits, Log, LogFormat, QueuePolicy, SameSite, Sessions,
+    UnkeptPolicy, WebSocket,
 };
 pub use store::{Publish, Store, StoreKind};
 pub use streams::Streams;
@@ -77,6 +85,8 @@ pub struct Config {
     pub compression: Compression,
     /// What is logged and how.
     pub log: Log,
+    /// The log of who was let in and what was changed.
+    pub audit: Audit,
     /// The built-in demonstration.
     pub demo: Demo,
     /// What is kept over a restart.
@@ -107,6 +117,7 @@ impl Default for Config {
             http: Http::default(),
             compression: Compression::default(),
             log: Log::default(),
+            audit: Audit::default(),
             demo: Demo::default(),
             store: Store::default(),
             publish: Publish::default(),

@@ -1,39 +1,8 @@
 //! The sections of the configuration, one struct each.
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, HumanDuration};
-
-/// `[auth]`: who may use the broker.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// How clients are told apart. Default `unset`, which serves this machine alone: `listen` must
-    /// then be a loopback address.
-    pub mode: AuthMode,
-}
-
-/// How clients are told apart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthMode {
-    /// Nobody has decided yet.
-    #[default]
-    Unset,
-    /// Whoever reaches the broker may publish and subscribe, and that is meant.
-    Open,
-}
-
-impl<'de> Deserialize<'de> for AuthMode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "unset" => Ok(Self::Unset),
-            "open" => Ok(Self::Open),
-            "token" => Err(D::Error::custom("\"token\" is not built yet; there is \"open\"")),
-            other => Err(D::Error::unknown_variant(other, &["unset", "open"])),
-        }
-    }
-}
 
 /// `[bayeux]`: where and how Bayeux is spoken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -71,8 +71,11 @@ fn the_example_says_the_defaults() {
 #[test]
 fn the_example_has_every_key_with_a_comment() {
     let mut known = leaves(&Table::try_from(Config::default()).unwrap(), "");
-    // Rules have an example in a comment: `the_example_of_a_rule_says_its_defaults`.
-    known.retain(|key| key != "channels");
+    // Lists of tables have an example in a comment: `the_example_of_a_rule_says_its_defaults` and
+    // `the_examples_of_sources_and_keys_say_every_key`.
+    known.retain(|key| {
+        !["channels", "auth.tokens", "auth.keys", "auth.rules"].contains(&key.as_str())
+    });
     assert_eq!(leaves(&EXAMPLE.parse().unwrap(), ""), known);
     assert!(known.len() > 30, "{known:?}");
     let lines: Vec<_> = EXAMPLE.lines().collect();
@@ -222,7 +225,7 @@ fn errors_in_the_file_name_line_column_and_key() {
         ("listen = 'localhost:8080'", "F:1:10: listen: \"localhost:8080\" is not an address"),
         ("origins = ['https://a', 'é', 'b']", "F:1:11: origins: \"é\" is not an origin"),
         ("[log]\nformat = 'xml'", "F:2:10: log.format: unknown variant `xml`, expected"),
-        ("[auth]\nmode = 'token'", "F:2:8: auth.mode: \"token\" is not built yet"),
+        ("[auth]\nmode = 'token'", "F:2:8: auth.mode: \"token\" lets nobody in without"),
         ("limits = 5", "F:1:10: limits: invalid type: integer `5`"),
         ("'é' = 1 # ü\n[x]\ny = 1", "F:2:2: x: unknown key\nF:1:1: é: unknown key"),
     ] {
@@ -325,6 +328,62 @@ fn the_example_of_a_rule_says_its_defaults() {
         let last = key.rsplit('.').next().unwrap();
         assert!(rule.contains(&format!("{last} = ")), "{key}");
     }
+}
+
+#[test]
+fn the_example_of_a_policy_says_every_key() {
+    let from = EXAMPLE.find("# [[auth.rules]]").unwrap();
+    let lines = EXAMPLE[from..].lines().take_while(|line| line.starts_with("# "));
+    let rule: String = lines.map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+    let secret = "x".repeat(32);
+    let mode = format!(
+        "[auth]\nmode = 'token'\n[[auth.tokens]]\nname = 'a'\nalgorithms = ['HS256']\nsecret = '{secret}'\n"
+    );
+    let config = load_text(&format!("{mode}{rule}")).unwrap();
+    assert_eq!(config.auth.rules.len(), 1);
+    for key in Table::try_from(AuthRule::default()).unwrap().keys() {
+        assert!(rule.contains(&format!("{key} = ")), "{key}");
+    }
+    // One text is a list of one.
+    let one = load_text(&format!("{mode}[[auth.rules]]\nchannels = '/a'\nactions = 'publish'\n"));
+    let rule = &one.unwrap().auth.rules[0];
+    assert_eq!(
+        (&*rule.channels, &*rule.actions),
+        (&["/a".to_owned()][..], &[RuleAction::Publish][..])
+    );
+}
+
+#[test]
+fn mistakes_in_a_policy_are_found() {
+    let secret = "x".repeat(32);
+    let mode = format!(
+        "[auth]\nmode = 'token'\n[[auth.tokens]]\nname = 'a'\nalgorithms = ['HS256']\nsecret = '{secret}'\n[[auth.rules]]\n"
+    );
+    for (rule, error) in [
+        ("channels = 'a'", "F:8:12: auth.rules[0].channels: \"a\" is no channel such as"),
+        (
+            "channels = ['/a', '/b/**/c']",
+            "F:8:12: auth.rules[0].channels: \"/b/**/c\" is no channel",
+        ),
+        ("channels = '/x/{a'", "\"/x/{a\" is no channel"),
+        ("channels = '/meta/**'", "\"/meta/**\" is not a channel that rules decide on"),
+        ("channels = '/service/a'", "is not a channel that rules decide on"),
+        ("roles = 'x'", "F:7:1: auth.rules[0]: names no channel"),
+        ("channels = '/a'\nactions = []", "F:9:11: auth.rules[0].actions: names nothing"),
+        ("channels = '/a'\nactions = 'read'", "F:9:11: auth.rules[0].actions: unknown variant"),
+        (
+            "channels = '/a'\nkeys = 'b'",
+            "F:9:8: auth.rules[0].keys: \"b\" is the name of no API key",
+        ),
+        ("channels = '/a'\neffect = 'maybe'", "auth.rules[0].effect: unknown variant"),
+        ("channels = '/a'\nrole = 'x'", "F:9:1: auth.rules[0].role: unknown key; did you mean"),
+        ("channels = '/a'\nclaims = { a = 1.5 }", "auth.rules[0].claims"),
+    ] {
+        let found = load_text(&format!("{mode}{rule}\n")).unwrap_err();
+        assert!(found.contains(error), "{found}\n  instead of\n{error}");
+    }
+    let open = load_text("[[auth.rules]]\nchannels = '/a'\n").unwrap_err();
+    assert!(open.contains("set auth.mode = \"token\""), "{open}");
 }
 
 #[test]

@@ -1,12 +1,9 @@
 //! Who speaks: by the head of a request, or by credentials in a message's `ext` (checklist K1, K2).
 
-use std::sync::Arc;
-
 use weft_protocol::{Error, Message, token};
 
 use super::{Caller, Exchange};
-use crate::core::principal::Principal;
-use crate::guard::Who;
+use crate::guard::{Asker, Who};
 
 impl Exchange {
     /// Who shakes hands, where that is asked.
@@ -17,9 +14,9 @@ impl Exchange {
         &self,
         caller: &Caller,
         message: &Message<'_>,
-    ) -> Result<Option<Arc<Principal>>, Error> {
+    ) -> Result<Asker, Error> {
         let who = self.speaker(caller, std::slice::from_ref(message)).await;
-        self.guard.admit(&who, self.wall_s())
+        self.guard.admit(&who, caller.address, "handshake")
     }
 
     /// Who speaks in a request: whoever the credentials in its messages name, of which the last
@@ -35,12 +32,10 @@ impl Exchange {
         };
         match who {
             // A socket's head was read long ago.
-            Who::Known(who) if who.expires.is_some_and(|at| self.wall_s() >= at) => Who::Unsaid,
+            Who::Known(who) if who.expires.is_some_and(|at| self.guard.wall_s() >= at) => {
+                Who::Unsaid
+            }
             who => who,
         }
-    }
-
-    fn wall_s(&self) -> i64 {
-        self.broker.clock().wall_us().div_euclid(1_000_000)
     }
 }

@@ -28,7 +28,7 @@ use crate::core::id::{SessionId, SessionIds};
 pub use crate::core::options::ResponseLimits as FrameLimits;
 use crate::core::queue::Batch;
 use crate::core::session::SessionHandle;
-use crate::guard::{Guard, Who};
+use crate::guard::{Asker, Guard, Who};
 
 /// Who sent a request, as far as sessions care.
 #[derive(Debug, Clone)]
@@ -224,7 +224,7 @@ impl Exchange {
             Ok(Request::Handshake { offered }) if offered.shares_with(&self.offered) => {
                 // Who is nobody costs no more than this answer (R34).
                 match self.newcomer(caller, message).await {
-                    Ok(who) => self.open_session(Wishes { replay, ack, who }),
+                    Ok(asker) => self.open_session(replay, ack, &asker),
                     Err(error) => Err((error, self.broker.advice(Reconnect::None))),
                 }
             }
@@ -256,12 +256,18 @@ impl Exchange {
 
     fn open_session(
         &self,
-        wishes: Wishes,
+        replay: bool,
+        ack: bool,
+        asker: &Asker,
     ) -> Result<(SessionId, weft_protocol::Advice), (Error, weft_protocol::Advice)> {
         let overloaded = || (Error::Overloaded, self.broker.advice_later(Reconnect::Handshake));
         let id = self.ids.next().ok_or_else(overloaded)?;
+        let wishes = Wishes { replay, ack, who: asker.who.clone() };
         match self.broker.handshake(id, wishes) {
-            Ok(advice) => Ok((id, advice)),
+            Ok(advice) => {
+                self.guard.opened(asker, &id);
+                Ok((id, advice))
+            }
             Err(refused) => Err((refused.error, refused.advice)),
         }
     }

@@ -17,11 +17,10 @@ use crate::core::connect::{Connected, Received, TOKEN_EXPIRED};
 use crate::core::held::Wakes;
 use crate::core::id::SessionId;
 use crate::core::policy::Action;
-use crate::core::principal::Principal;
 use crate::core::proof::Carrier;
 use crate::core::publishing::{Publication, Published, Publishing};
 use crate::core::session::SessionHandle;
-use crate::guard::{Guard, Who};
+use crate::guard::{Asker, Guard, Who};
 
 /// A session's part in one request: who speaks, what it set off, what it is answered.
 pub(super) struct Turn<'x, 'm> {
@@ -29,7 +28,7 @@ pub(super) struct Turn<'x, 'm> {
     guard: &'x Guard,
     caller: Caller,
     /// Whom the session speaks for.
-    who: Option<Arc<Principal>>,
+    asker: Asker,
     /// Why nothing is done for whoever speaks.
     barred: Option<Error>,
     /// Whether it is the request's only message.
@@ -73,8 +72,8 @@ impl<'x, 'm> Turn<'x, 'm> {
         Self {
             broker,
             guard,
+            asker: Asker { who, address: caller.address },
             caller,
-            who,
             barred,
             alone: messages.len() == 1,
             client_id,
@@ -132,7 +131,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             Request::Subscribe { patterns } => {
                 let replay = message.ext.and_then(Replay::read);
                 self.replays |= replay.is_some();
-                let may = self.guard.may_subscribe(self.who.as_deref(), patterns, replay.as_ref());
+                let may = self.guard.may_subscribe(&self.asker, patterns, replay.as_ref());
                 let gaps = may.and_then(|()| {
                     broker.subscribe(&session, patterns, replay.as_ref(), &mut self.wakes)
                 });
@@ -207,7 +206,7 @@ impl<'x, 'm> Turn<'x, 'm> {
         let Ok(channel) = ChannelName::parse(channel, &any) else {
             return self.refuse_publication(message, Error::ChannelInvalid);
         };
-        if let Err(error) = self.guard.may_publish(self.who.as_deref(), channel.as_str()) {
+        if let Err(error) = self.guard.may_publish(&self.asker, channel.as_str()) {
             return self.refuse_publication(message, error);
         }
         let Ok(key) = message.ext.map_or(Ok(None), publish_key) else {
@@ -219,7 +218,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             data,
             ext: ext.as_deref(),
             from: Some(session),
-            by: self.who.as_deref(),
+            by: self.asker.who.as_deref(),
             key: key.as_deref(),
             durable: false,
         };

@@ -10,15 +10,14 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use weft_protocol::{ChannelName, DecodeLimits, Error, publish_channel, publish_status};
 
-use super::bayeux::Endpoint;
+use super::bayeux::{Endpoint, Head};
 use super::body::BodyFailure;
 use super::credentials;
 use super::headers;
 use super::origins::Verdict;
 use crate::core::broker::Broker;
-use crate::core::principal::Principal;
 use crate::core::publishing::Published;
-use crate::guard::Guard;
+use crate::guard::{Asker, Guard};
 
 /// The API beside Bayeux.
 #[derive(Debug)]
@@ -147,11 +146,9 @@ impl Api {
     ///
     /// # Errors
     /// 401 without good credentials.
-    pub async fn admit(&self, headers: &HeaderMap) -> Result<Option<Arc<Principal>>, Refusal> {
-        let guard = self.guard();
-        let shown = credentials::shown(guard, headers).await;
-        let now_s = self.broker.clock().wall_us().div_euclid(1_000_000);
-        Ok(guard.admit(&shown, now_s)?)
+    pub async fn admit(&self, head: &Head, what: &str) -> Result<Asker, Refusal> {
+        let shown = credentials::shown(self.guard(), &head.headers).await;
+        Ok(self.guard().admit(&shown, head.peer.address.ip(), what)?)
     }
 
     /// Who may do what.

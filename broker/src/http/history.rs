@@ -6,13 +6,14 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::Response;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use weft_protocol::Error;
 
 use super::accept::takes_gzip;
 use super::api::{Api, Refusal, answer, channel_of};
+use super::bayeux::Head;
 use super::body::{FREE_BYTES, Share};
 use super::gzip::Coding;
 use crate::core::history::{History, Since};
@@ -25,17 +26,11 @@ const LIMIT_MAX: usize = 10_000;
 const BYTES: usize = 4 << 20;
 
 /// Answers a request below `/history`; `path` is what stands behind that.
-pub async fn handle(
-    api: Arc<Api>,
-    method: Method,
-    path: String,
-    query: String,
-    headers: HeaderMap,
-) -> Response<Bytes> {
-    if let Some(refused) = api.refuse(&method, &headers, METHODS) {
+pub async fn handle(api: Arc<Api>, head: Head, path: String) -> Response<Bytes> {
+    if let Some(refused) = api.refuse(&head.method, &head.headers, METHODS) {
         return refused;
     }
-    let mut response = match read(&api, &path, &query, &headers).await {
+    let mut response = match read(&api, &path, &head).await {
         Ok((page, coding)) => {
             let mut response = answer(page);
             coding.tell(&mut response);
@@ -43,7 +38,7 @@ pub async fn handle(
         }
         Err(refused) => refused.response(METHODS),
     };
-    api.allow(&headers, &mut response);
+    api.allow(&head.headers, &mut response);
     response
 }
 
@@ -59,12 +54,7 @@ impl AsRef<[u8]> for Spelled {
     }
 }
 
-async fn read(
-    api: &Api,
-    path: &str,
-    query: &str,
-    headers: &HeaderMap,
-) -> Result<(Bytes, Coding), Refusal> {
+async fn read(api: &Api, path: &str, head: &Head) -> Result<(Bytes, Coding), Refusal> {
     if !api.history {
         return Err(Refusal::new(404, "history is not served here"));
     }
@@ -74,21 +64,21 @@ async fn read(
         error => error.into(),
     })?;
     let (mut since, mut limit) = (Since::All, LIMIT);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    for (name, value) in form_urlencoded::parse(head.query.as_bytes()) {
         match &*name {
             "since" => since = self::since(&value)?,
             "limit" => limit = self::limit(&value),
             _ => {}
         }
     }
-    let who = api.admit(headers).await?;
-    api.guard().may_look_back(who.as_deref(), &channel)?;
+    let asker = api.admit(head, "history").await?;
+    api.guard().may_look_back(&asker, &[&channel])?;
     let body = &api.endpoint.body;
     let share = tokio::time::timeout(body.time, body.budget.share(BYTES)).await;
     let Ok(Some(mut share)) = share else { return Err(Error::Overloaded.into()) };
     let page = Page { messages: limit, bytes: BYTES };
     let text = spell(&channel, &api.broker.history(name, since, page)?);
-    let (page, coding) = api.endpoint.gzip.code(takes_gzip(headers), text.into_bytes()).await;
+    let (page, coding) = api.endpoint.gzip.code(takes_gzip(&head.headers), text.into_bytes()).await;
     if page.len() <= FREE_BYTES {
         return Ok((page.into(), coding));
     }

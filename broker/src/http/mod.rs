@@ -14,6 +14,7 @@ pub mod event_source;
 pub mod gzip;
 pub mod headers;
 pub mod history;
+pub mod incoming;
 pub mod limits;
 pub mod listener;
 pub mod ndjson;

@@ -19,8 +19,8 @@ use super::api::{Api, Refusal, published};
 use super::body::{BodyFailure, FREE_BYTES, Share};
 use super::connection::Peer;
 use crate::core::held::Wakes;
-use crate::core::principal::Principal;
 use crate::core::publishing::{Publication, Publishing};
+use crate::guard::Asker;
 
 /// Outcomes that are awaited at once.
 const UNDER_WAY: usize = 256;
@@ -37,7 +37,7 @@ pub struct Lines {
     peer: Arc<Peer>,
     durable: bool,
     /// Who publishes.
-    who: Option<Arc<Principal>>,
+    asker: Asker,
     out: mpsc::Sender<Bytes>,
     outcomes: VecDeque<Outcome>,
     ready: String,
@@ -71,7 +71,7 @@ impl Lines {
     pub fn start<S, B, E>(
         api: Arc<Api>,
         peer: Arc<Peer>,
-        (durable, who): (bool, Option<Arc<Principal>>),
+        (durable, asker): (bool, Asker),
         body: S,
     ) -> mpsc::Receiver<Bytes>
     where
@@ -85,7 +85,7 @@ impl Lines {
             api,
             peer,
             durable,
-            who,
+            asker,
             out,
             outcomes: VecDeque::new(),
             ready: String::new(),
@@ -216,6 +216,11 @@ impl Lines {
         if text.is_empty() {
             return true;
         }
+        if self.asker.who.as_ref().is_some_and(|who| !self.api.guard().holds(who)) {
+            self.refuse(&Error::Unauthorized("token_expired").into(), None);
+            self.peer.leaves_unread();
+            return false;
+        }
         let api = Arc::clone(&self.api);
         let message = match publish_line(text, &api.limits, api.guard().token_field()) {
             Ok(message) => message,
@@ -225,9 +230,9 @@ impl Lines {
             }
         };
         let publishing = api.name(&message.channel).and_then(|channel| {
-            api.guard().may_publish(self.who.as_deref(), channel.as_str())?;
+            api.guard().may_publish(&self.asker, channel.as_str())?;
             let publication = Publication {
-                by: self.who.as_deref(),
+                by: self.asker.who.as_deref(),
                 ext: message.ext.as_deref(),
                 key: message.key.as_deref(),
                 durable: self.durable,

@@ -16,8 +16,8 @@ use super::body::{self, BodyFailure};
 use super::headers;
 use super::ndjson::Lines;
 use crate::core::held::Wakes;
-use crate::core::principal::Principal;
 use crate::core::publishing::{Publication, Publishing};
+use crate::guard::Asker;
 
 const METHODS: &str = "POST, OPTIONS";
 
@@ -46,13 +46,13 @@ where
         }
         return Answered::Whole(response);
     }
-    let asked = match api.admit(&head.headers).await {
-        Ok(who) => asked(&api, &head, &path, who),
+    let asked = match api.admit(&head, "publish").await {
+        Ok(asker) => asked(&api, &head, &path, asker),
         Err(refusal) => Err(refusal),
     };
     let outcome = match asked {
-        Ok(Asked { durable, lines: true, who, .. }) => {
-            match stream(&api, &head, (durable, who), body).await {
+        Ok(Asked { durable, lines: true, asker, .. }) => {
+            match stream(&api, &head, (durable, asker), body).await {
                 Ok((response, lines)) => return Answered::Stream(response, lines),
                 Err(refusal) => Err(refusal),
             }
@@ -82,22 +82,17 @@ struct Asked<'h> {
     lines: bool,
     durable: bool,
     key: Option<&'h str>,
-    who: Option<Arc<Principal>>,
+    asker: Asker,
 }
 
-fn asked<'h>(
-    api: &Api,
-    head: &'h Head,
-    path: &str,
-    who: Option<Arc<Principal>>,
-) -> Result<Asked<'h>, Refusal> {
+fn asked<'h>(api: &Api, head: &'h Head, path: &str, asker: Asker) -> Result<Asked<'h>, Refusal> {
     if !api.publish {
         return Err(Refusal::new(404, "publishing is not served here"));
     }
     let channel = if path.is_empty() { None } else { Some(channel_of(path)?) };
     if let Some(channel) = &channel {
         api.name(channel)?;
-        api.guard().may_publish(who.as_deref(), channel)?;
+        api.guard().may_publish(&asker, channel)?;
     }
     let durable = wants_durable(&head.query)?;
     let key = key(&head.headers)?;
@@ -106,7 +101,7 @@ fn asked<'h>(
         return Err(Refusal::new(400, text));
     }
     let lines = channel.is_none() && is_ndjson(&head.headers);
-    Ok(Asked { channel, lines, durable, key, who })
+    Ok(Asked { channel, lines, durable, key, asker })
 }
 
 fn is_ndjson(headers: &HeaderMap) -> bool {
@@ -120,7 +115,7 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
 async fn stream<S, B, E>(
     api: &Arc<Api>,
     head: &Head,
-    (durable, who): (bool, Option<Arc<Principal>>),
+    (durable, asker): (bool, Asker),
     mut body: S,
 ) -> Result<(Response<Bytes>, mpsc::Receiver<Bytes>), Refusal>
 where
@@ -139,7 +134,7 @@ where
     let mut response = headers::response(StatusCode::OK, kind, Bytes::new());
     api.allow(&head.headers, &mut response);
     let body = tokio_stream::iter(first).chain(body);
-    Ok((response, Lines::start(Arc::clone(api), Arc::clone(&head.peer), (durable, who), body)))
+    Ok((response, Lines::start(Arc::clone(api), Arc::clone(&head.peer), (durable, asker), body)))
 }
 
 async fn whole<S, B, E>(
@@ -161,34 +156,33 @@ where
     };
     let body = body::read(&head.headers, body, &api.endpoint.body).await?;
     match asked? {
-        Asked { channel: Some(channel), durable, key, who, .. } => {
-            one(api, &channel, (key, durable, who.as_deref()), &body).await
+        Asked { channel: Some(channel), durable, key, asker, .. } => {
+            one(api, &channel, (key, durable, &asker), &body).await
         }
-        Asked { durable, who, .. } => many(api, durable, who.as_deref(), &body).await,
+        Asked { durable, asker, .. } => many(api, durable, &asker, &body).await,
     }
 }
 
 async fn one(
     api: &Api,
     channel: &str,
-    (key, durable, by): (Option<&str>, bool, Option<&Principal>),
+    (key, durable, asker): (Option<&str>, bool, &Asker),
     body: &[u8],
 ) -> Result<String, Refusal> {
     let data = publish_data(body, &api.limits)
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
-    let publication =
-        Publication { key, durable, by, ..Publication::new(api.name(channel)?, &data) };
+    let publication = Publication {
+        key,
+        durable,
+        by: asker.who.as_deref(),
+        ..Publication::new(api.name(channel)?, &data)
+    };
     let publishing = api.broker.publish(&publication, &mut Wakes::default())?;
     Ok(published(channel, &publishing.outcome().await?))
 }
 
 /// All or nothing: one bad message refuses all of them, and says which.
-async fn many(
-    api: &Api,
-    durable: bool,
-    by: Option<&Principal>,
-    body: &[u8],
-) -> Result<String, Refusal> {
+async fn many(api: &Api, durable: bool, asker: &Asker, body: &[u8]) -> Result<String, Refusal> {
     let messages = publish_array(body, &api.limits, api.guard().token_field())
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
     let mut publications = Vec::with_capacity(messages.len());
@@ -197,10 +191,10 @@ async fn many(
         let message = message.map_err(|error| Refusal::of_one(index, error.to_string()))?;
         let channel = api.name(&message.channel);
         let channel = channel.map_err(|error| Refusal::of_one(index, error.to_string()))?;
-        let may = api.guard().may_publish(by, channel.as_str());
+        let may = api.guard().may_publish(asker, channel.as_str());
         may.map_err(|error| Refusal { index: Some(index), ..error.into() })?;
         publications.push(Publication {
-            by,
+            by: asker.who.as_deref(),
             ext: message.ext.as_deref(),
             key: message.key.as_deref(),
             durable,

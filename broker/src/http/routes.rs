@@ -153,12 +153,15 @@ fn reading(
 fn past(
     api: Arc<Api>,
 ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone {
-    below("/history").and(warp::method()).and(query()).and(warp::header::headers_cloned()).then(
-        move |path, method, query, headers| {
-            let api = Arc::clone(&api);
-            async move { reply(history::handle(api, method, path, query, headers).await) }
-        },
-    )
+    below("/history")
+        .and(warp::method())
+        .and(query())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::get::<Arc<Peer>>())
+        .then(move |path, method, query, headers, peer| {
+            let (api, head) = (Arc::clone(&api), Head { method, query, headers, peer });
+            async move { reply(history::handle(api, head, path).await) }
+        })
 }
 
 /// The description of publishing and history.

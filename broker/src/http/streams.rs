@@ -125,15 +125,21 @@ async fn open(
     }
     let api = &streams.api;
     let Asked { patterns, from, padding } = asked(api, head, path)?;
-    let who = api.admit(&head.headers).await?;
-    api.guard().may_subscribe(who.as_deref(), &patterns, None)?;
-    if from != Beginning::Now {
-        for pattern in &patterns {
-            api.guard().may_look_back(who.as_deref(), pattern)?;
+    let asker = api.admit(head, "stream").await?;
+    api.guard().may_subscribe(&asker, &patterns, None)?;
+    let from = if from == Beginning::Now {
+        from
+    } else {
+        let patterns: Vec<&str> = patterns.iter().map(AsRef::as_ref).collect();
+        match api.guard().may_look_back(&asker, &patterns) {
+            Ok(()) => from,
+            // It was here before: it is told that it may have missed something, and goes on.
+            Err(_) if head.headers.contains_key(LAST_EVENT_ID) => Beginning::Position(0),
+            Err(error) => return Err(error.into()),
         }
-    }
+    };
     let id = streams.ids.next().ok_or(Error::Overloaded)?;
-    let reader = Reader::open(&api.broker, id, (&patterns, from), who)
+    let reader = Reader::open(&api.broker, id, (&patterns, from), asker.who)
         .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
     let options =
         StreamOptions { padding: padding.unwrap_or(streams.options.padding), ..streams.options };

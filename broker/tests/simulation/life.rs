@@ -56,7 +56,7 @@ impl Life {
         let ids = Arc::<SeededIds>::clone(ids);
         let exchange = Exchange::new(
             Arc::clone(&broker),
-            Arc::new(Guard::open()),
+            Arc::new(Guard::open(Arc::clone(broker.clock()))),
             ids,
             DecodeLimits::default(),
             offered,

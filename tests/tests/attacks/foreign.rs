@@ -45,7 +45,8 @@ fn head(siege: &Siege, request: &Request) -> Response {
 
 #[track_caller]
 fn nothing_came_of_it(siege: &Siege) {
-    for metric in ["weft_handshakes_total", "weft_messages_in_total", "weft_sessions", "weft_websockets"]
+    for metric in
+        ["weft_handshakes_total", "weft_messages_in_total", "weft_sessions", "weft_websockets"]
     {
         assert_eq!(siege.0.metric(metric), 0.0, "{metric}");
     }

@@ -59,7 +59,8 @@ fn l15_a_stolen_client_id_is_nothing_without_its_browser_by_any_way() {
             }
         }
         // Faye's stream of events goes by the id in its path.
-        let stream = with(Request::get(&format!("/faye/{id}")).header("Accept", "text/event-stream"));
+        let stream =
+            with(Request::get(&format!("/faye/{id}")).header("Accept", "text/event-stream"));
         let mut connection = siege.0.connect();
         connection.start(&stream);
         let head = connection.read_head().expect("a head");
