@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod guard;
 pub mod http;
 mod kept;
+pub mod limits;
 pub mod log;
 pub mod policing;
 pub mod server;

@@ -1,5 +1,7 @@
 //! The one place that wires everything together, and takes it down again in order.
 
+mod limits;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use weft_protocol::{ChannelLimits, ConnectionType, DecodeLimits};
 
 use crate::auth::{Access, AuthOptions, AuthStats};
-use crate::config::{self, Config, SameSite};
+use crate::config::{self, Config, CookieSecure, SameSite};
 use crate::core::broker::Broker;
 use crate::core::channels::PastLimits;
 use crate::core::clock::{Clock, SystemClock};
@@ -24,17 +26,20 @@ use crate::exchange::Exchange;
 use crate::guard::Guard;
 use crate::http::admin::Admin;
 use crate::http::api::Api;
+use crate::http::arrival::Entrance;
 use crate::http::bayeux::Endpoint;
 use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::connection::Deadlines;
-use crate::http::cookie::{CookieOptions, Cookies};
+use crate::http::cookie::{CookieOptions, Cookies, Secure};
 use crate::http::gzip::{Gzip, GzipOptions};
 use crate::http::limits::{ConnectionLimits, Gate};
 use crate::http::listener::{Listener, ListenerOptions};
 use crate::http::origins::{AllowedOrigin, Origins};
+use crate::http::proxies::Proxies;
 use crate::http::routes::{self, Site};
 use crate::http::stats::HttpStats;
 use crate::http::streams::Streams;
+use crate::http::tls::{Tls, TlsOptions, TlsStats};
 use crate::http::upgrade::Sockets;
 use crate::kept::{rules, storage_options};
 use crate::policing;
@@ -94,6 +99,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let registry = Registry::new();
     let stats = Stats::register(&registry).map_err(about("metrics"))?;
     let http_stats = HttpStats::register(&registry).map_err(about("metrics"))?;
+    let tls_stats = TlsStats::register(&registry).map_err(about("metrics"))?;
+    let entrance = entrance(config, tls_stats)?;
     let (broker, storage) = open_broker(config, stats).await?;
     let auth_stats = AuthStats::register(&registry).map_err(about("metrics"))?;
     let (guard, access) =
@@ -121,8 +128,12 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     };
     running.storage.keep_ceiling(Arc::clone(&broker), running.stop_admin.clone());
     let connections = connection_limits(config);
-    let listener = |socket, limits, tasks, stop: &CancellationToken| Listener {
+    if let Some(tls) = &entrance.tls {
+        tokio::spawn(Arc::clone(tls).watch(running.stop.clone()));
+    }
+    let listener = |socket, limits, entrance, tasks, stop: &CancellationToken| Listener {
         socket,
+        entrance,
         options: listener_options(config),
         gate: Gate::new(limits),
         stats: http_stats.clone(),
@@ -139,14 +150,16 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     });
     let endpoint = endpoint(config, &broker, cookies, bodies, gzip, Arc::clone(&guard));
     let site = site(config, endpoint, sockets, &broker, &http_stats);
-    let public = listener(public, connections, running.public_tasks.clone(), &running.stop);
+    let tasks = running.public_tasks.clone();
+    let public = listener(public, connections, entrance, tasks, &running.stop);
     tokio::spawn(public.serve(routes::public(site)));
     let few = ConnectionLimits {
         total: ADMIN_CONNECTIONS,
         per_address: ADMIN_CONNECTIONS,
         loopback: false,
     };
-    let private = listener(private, few, TaskTracker::new(), &running.stop_admin);
+    let plain = Entrance::default();
+    let private = listener(private, few, plain, TaskTracker::new(), &running.stop_admin);
     tokio::spawn(private.serve(routes::admin(Arc::new(admin))));
     if let Some(access) = &running.access {
         let (changed, stop) = (access.changed(), running.stop_admin.clone());
@@ -166,6 +179,27 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         "listening"
     );
     Ok(running)
+}
+
+/// What stands between sockets and requests on the public address.
+fn entrance(config: &Config, stats: TlsStats) -> Result<Entrance, StartError> {
+    let (tls, proxies, http2) = (&config.tls, &config.proxies, config.http.http2);
+    let options = TlsOptions {
+        cert: tls.cert.clone(),
+        key: tls.key.clone(),
+        handshake: tls.handshake_timeout.get(),
+        http2,
+    };
+    let open = || Tls::open(options, stats).map_err(|error| StartError(error.to_string()));
+    Ok(Entrance {
+        tls: tls.is_wanted().then(open).transpose()?,
+        proxies: Arc::new(Proxies {
+            trusted: proxies.trusted.iter().map(|network| network.0).collect(),
+            forwarded: proxies.forwarded == config::Forwarded::XForwardedFor,
+            protocol: proxies.protocol,
+        }),
+        http2,
+    })
 }
 
 /// The core, with what is kept from before.
@@ -346,7 +380,7 @@ fn decode_limits(config: &Config) -> DecodeLimits {
 }
 
 fn core_options(config: &Config) -> Options {
-    let limits = &config.limits;
+    let bounds = &config.limits;
     Options {
         timeout: config.sessions.timeout.get(),
         interval: config.sessions.interval.get(),
@@ -356,24 +390,24 @@ fn core_options(config: &Config) -> Options {
         held_per_browser: usize::try_from(config.browsers.held_per_browser).ok(),
         browser_interval: config.browsers.interval.get(),
         queue: QueueLimits {
-            messages: size(limits.queue_messages),
-            bytes: size(limits.queue_bytes.get()),
+            messages: size(bounds.queue_messages),
+            bytes: size(bounds.queue_bytes.get()),
         },
-        queue_policy: match limits.queue_policy {
+        queue_policy: match bounds.queue_policy {
             config::QueuePolicy::Spill => QueuePolicy::Spill,
             config::QueuePolicy::DropOldest => QueuePolicy::DropOldest,
             config::QueuePolicy::Disconnect => QueuePolicy::Disconnect,
         },
-        unkept_policy: match limits.queue_policy_unkept {
+        unkept_policy: match bounds.queue_policy_unkept {
             config::UnkeptPolicy::DropOldest => UnkeptPolicy::DropOldest,
             config::UnkeptPolicy::Disconnect => UnkeptPolicy::Disconnect,
         },
-        queue_bytes_total: size(limits.queue_bytes_total.get()),
-        response_bytes: size(limits.response_bytes.get()),
-        response_messages: size(limits.response_messages),
-        response_bytes_total: size(limits.response_bytes_total.get()),
-        subscriptions_per_session: size(limits.subscriptions_per_session),
-        subscriptions_total: size(limits.subscriptions),
+        queue_bytes_total: size(bounds.queue_bytes_total.get()),
+        response_bytes: size(bounds.response_bytes.get()),
+        response_messages: size(bounds.response_messages),
+        response_bytes_total: size(bounds.response_bytes_total.get()),
+        subscriptions_per_session: size(bounds.subscriptions_per_session),
+        subscriptions_total: size(bounds.subscriptions),
         deliver_on_any_reply: config.deliver_on_any_reply,
         rules: rules(config),
         past: PastLimits {
@@ -382,6 +416,7 @@ fn core_options(config: &Config) -> Options {
         },
         repeat_window: config.publish.repeat_window.get(),
         repeat_keys: size(config.publish.repeat_keys),
+        limits: limits::options(config),
     }
 }
 
@@ -428,7 +463,13 @@ fn cookie_options(config: &Config) -> CookieOptions {
             SameSite::Strict => "Strict",
             SameSite::None => "None",
         },
-        secure: config.browsers.secure,
+        secure: match config.browsers.secure {
+            CookieSecure::Auto => Secure::Auto,
+            CookieSecure::Always => Secure::Always,
+            CookieSecure::Never => Secure::Never,
+        },
+        http_only: config.browsers.http_only,
+        partitioned: config.browsers.partitioned,
     }
 }
 

@@ -4,10 +4,18 @@ mod dial;
 mod message;
 
 use std::io::{self, Read, Write};
+<<<<<<< HEAD
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 pub use dial::dial;
+=======
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+>>>>>>> main
 pub use message::{Request, Response};
 
 use self::message::parse_head;
@@ -34,6 +42,7 @@ impl Connection {
     /// Connects.
     #[must_use]
     pub fn open(peer: SocketAddr) -> Self {
+<<<<<<< HEAD
         let stream = TcpStream::connect_timeout(&peer, PATIENCE).expect("a connection");
         Self::over(stream, peer)
     }
@@ -47,10 +56,25 @@ impl Connection {
     /// Talks over a socket that is connected.
     #[must_use]
     pub fn over(stream: TcpStream, peer: SocketAddr) -> Self {
+=======
+        Self::over(TcpStream::connect_timeout(&peer, PATIENCE).expect("a connection"), peer)
+    }
+
+    fn over(stream: TcpStream, peer: SocketAddr) -> Self {
+>>>>>>> main
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
         Self { peer, stream, buffer: Vec::new() }
+    }
+
+    /// Connects from another address of this machine, such as 127.0.0.2.
+    #[must_use]
+    pub fn open_from(local: IpAddr, peer: SocketAddr) -> Self {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&socket, &SocketAddr::new(local, 0)).expect("an address of this machine");
+        connect(&socket, &peer).expect("a connection");
+        Self::over(TcpStream::from(socket), peer)
     }
 
     /// Our own address, which tells two connections apart.

@@ -189,8 +189,7 @@ fn r32_foreign_pages_and_rebound_names_get_403() {
     let script = Request::get(&format!("/bayeux?jsonp=a&message={}", jsonp::encode(HANDSHAKE)));
     let host = "this Host is not served here; name it in `origins` if it should be";
     let origin = "this Origin is not allowed; name it in `origins` if it should be";
-    let page =
-        "scripts of this page may not load from here; name its origin in `origins` if they should";
+    let page = "this page may not load from here; name its origin in `origins` if it should";
     let rebound = format!("Host: evil.test:{port}|Origin: http://evil.test:{port}");
     let cases = [
         ("POST", "Host: evil.test", host),

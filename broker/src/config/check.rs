@@ -7,7 +7,9 @@ use std::{borrow::Cow, fmt::Display, net::SocketAddr};
 use tracing_subscriber::EnvFilter;
 
 use super::channels::{covers, fault};
-use super::{AuthMode, ByteSize, Config, HumanDuration, SameSite, check_auth, check_rules};
+use super::{
+    AuthMode, ByteSize, Config, CookieSecure, HumanDuration, SameSite, check_auth, check_rules,
+};
 
 /// First segments of paths that mean something else.
 const RESERVED: [&str; 6] = ["publish", "history", "events", "stream", "demo", "openapi.json"];
@@ -36,7 +38,10 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     sessions(config, &mut problems);
     browsers(config, &mut problems);
     limits(config, &mut problems);
+    rates(config, &mut problems);
     http(config, &mut problems);
+    tls(config, &mut problems);
+    proxies(config, &mut problems);
     compression(config, &mut problems);
     log(config, &mut problems);
     store(config, &mut problems);
@@ -181,18 +186,32 @@ fn browsers(config: &Config, problems: &mut Problems) {
         &["browsers.cookie"],
         format!("{cookie:?} is not a cookie's name: 1 to 64 letters, digits, `-` or `_`"),
     );
+    // Browsers drop a cookie that breaks one of these rules without a word. The rest of what
+    // `__Host-` asks for, that path and that there is no domain, always holds.
     let prefixed = ["__Secure-", "__Host-"].iter().any(|prefix| {
         cookie.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     });
+    let may_be_secure = browsers.secure != CookieSecure::Never;
     problems.unless(
-        browsers.secure || !prefixed,
+        may_be_secure || !prefixed,
         &["browsers.cookie", "browsers.secure"],
-        format!("browsers refuse a cookie named {cookie:?} unless browsers.secure is true"),
+        format!("browsers refuse a cookie named {cookie:?} where browsers.secure is false"),
     );
     problems.unless(
-        browsers.secure || browsers.same_site != SameSite::None,
+        may_be_secure || browsers.same_site != SameSite::None,
         &["browsers.same_site", "browsers.secure"],
-        "browsers refuse a cookie with SameSite=None unless browsers.secure is true",
+        "browsers refuse a cookie with SameSite=None where browsers.secure is false",
+    );
+    problems.unless(
+        may_be_secure || !browsers.partitioned,
+        &["browsers.partitioned", "browsers.secure"],
+        "browsers refuse a partitioned cookie where browsers.secure is false",
+    );
+    problems.unless(
+        !browsers.partitioned || browsers.same_site == SameSite::None,
+        &["browsers.partitioned", "browsers.same_site"],
+        "a partitioned cookie is for frames of foreign sites, which never send it unless \
+         browsers.same_site is \"None\"",
     );
     problems.unless(
         browsers.held_per_browser == -1 || browsers.held_per_browser >= 1,
@@ -252,6 +271,20 @@ fn limits(config: &Config, problems: &mut Problems) {
     );
 }
 
+/// A body that is let in must fit a burst, or it never would be.
+fn rates(config: &Config, problems: &mut Problems) {
+    let limits = &config.limits;
+    problems.range("limits.rate_keys", limits.rate_keys, (1_024, 10_000_000));
+    for (key, rate) in config.rates.bytes() {
+        let burst = rate.get().and_then(|limit| limit.burst);
+        problems.unless(
+            burst.is_none_or(|burst| burst >= limits.body),
+            &[key, "limits.body"],
+            format!("a burst of {rate} has no room for limits.body ({})", limits.body),
+        );
+    }
+}
+
 fn http(config: &Config, problems: &mut Problems) {
     let http = &config.http;
     let long = HumanDuration::secs(3_600);
@@ -277,6 +310,27 @@ fn http(config: &Config, problems: &mut Problems) {
             ),
         );
     }
+}
+
+fn tls(config: &Config, problems: &mut Problems) {
+    let tls = &config.tls;
+    let long = HumanDuration::secs(3_600);
+    problems.range("tls.handshake_timeout", tls.handshake_timeout, (SHORT, long));
+    let empty = |path: &std::path::Path| path.as_os_str().is_empty();
+    problems.unless(
+        empty(&tls.cert) == empty(&tls.key),
+        &["tls.cert", "tls.key"],
+        "a certificate needs its key, and a key its certificate: set both, or neither",
+    );
+}
+
+fn proxies(config: &Config, problems: &mut Problems) {
+    let proxies = &config.proxies;
+    problems.unless(
+        !proxies.protocol || !proxies.trusted.is_empty(),
+        &["proxies.protocol", "proxies.trusted"],
+        "PROXY headers are only read from proxies that proxies.trusted names, and it names none",
+    );
 }
 
 fn compression(config: &Config, problems: &mut Problems) {

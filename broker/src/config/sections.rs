@@ -87,49 +87,6 @@ impl Default for Sessions {
     }
 }
 
-/// `[browsers]`: several sessions (tabs) in one browser, told by a cookie.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Browsers {
-    /// The cookie's name. Default `BAYEUX_BROWSER`, which CometD uses. Two brokers on one host name
-    /// need two names, since cookies ignore ports.
-    pub cookie: String,
-    /// How many connects of one browser are held over HTTP/1.1; the others are asked to poll. -1 is
-    /// no rule, for proxies that speak HTTP/2 to browsers. Default 1: a browser opens six
-    /// connections to a host, and held ones starve the page.
-    pub held_per_browser: i32,
-    /// How often the others are asked to poll, 100ms to 1h. Default 2s.
-    pub interval: HumanDuration,
-    /// The cookie's `SameSite` attribute. Default `Lax`; pages of foreign `origins` need `None`.
-    pub same_site: SameSite,
-    /// Whether the cookie is only sent over HTTPS. Default false, since weft itself speaks HTTP;
-    /// set it wherever a proxy in front speaks HTTPS.
-    pub secure: bool,
-}
-
-impl Default for Browsers {
-    fn default() -> Self {
-        Self {
-            cookie: "BAYEUX_BROWSER".to_owned(),
-            held_per_browser: 1,
-            interval: HumanDuration::secs(2),
-            same_site: SameSite::Lax,
-            secure: false,
-        }
-    }
-}
-
-/// A cookie's `SameSite` attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SameSite {
-    /// Sent by pages of the same site, and when a link leads here.
-    Lax,
-    /// Sent by pages of the same site.
-    Strict,
-    /// Sent by every page; browsers then require `secure`.
-    None,
-}
-
 /// `[limits]`: bounds on what clients can make the broker hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -143,6 +100,20 @@ pub struct Limits {
     /// Whether limits per address also hold for loopback peers. Default false: a proxy on the same
     /// machine is many clients.
     pub loopback: bool,
+    /// Connects, streams and WebSockets held at once for one address; past it a connect is answered at
+    /// once, and its client asked to poll. 0 is no bound, here and below. Default 0.
+    pub held_per_address: u64,
+    /// The same for one principal. Default 0.
+    pub held_per_principal: u64,
+    /// The same in all. Default 0.
+    pub held: u64,
+    /// Sessions of one address at once. Default 0.
+    pub sessions_per_address: u64,
+    /// Sessions of one principal at once. Default 0.
+    pub sessions_per_principal: u64,
+    /// How many addresses and principals the `rates` tell apart, 1024 to 10000000; 48 bytes each, and
+    /// none where no rate needs them. Default 100000.
+    pub rate_keys: u64,
     /// The largest request body, in bytes. Default 1MiB.
     pub body: ByteSize,
     /// Bytes of request bodies under way in all, no less than `body`; those past it wait for room, and
@@ -213,6 +184,12 @@ impl Default for Limits {
             connections: 0,
             connections_per_address: 1_024,
             loopback: false,
+            held_per_address: 0,
+            held_per_principal: 0,
+            held: 0,
+            sessions_per_address: 0,
+            sessions_per_principal: 0,
+            rate_keys: 100_000,
             body: ByteSize::mib(1),
             body_bytes_total: ByteSize::mib(256),
             depth: 64,
@@ -249,6 +226,9 @@ pub struct Http {
     /// How long a stop waits for responses under way. Default 10s: held connects are answered at
     /// once, and orchestrators kill after 30s.
     pub drain_timeout: HumanDuration,
+    /// Whether HTTP/2 is spoken: over TLS with those who offer it, and without TLS with those who
+    /// begin with it. Default true: its clients hold many connects on one connection.
+    pub http2: bool,
 }
 
 impl Default for Http {
@@ -258,6 +238,7 @@ impl Default for Http {
             body_timeout: HumanDuration::secs(30),
             idle_timeout: HumanDuration::secs(75),
             drain_timeout: HumanDuration::secs(10),
+            http2: true,
         }
     }
 }

@@ -257,8 +257,8 @@ fn values_out_of_range_name_their_line() {
         ("[browsers]\nheld_per_browser = 0", "F:2:20: browsers.held_per_browser: must be"),
         ("[browsers]\ninterval = '50ms'", "F:2:12: browsers.interval: 50ms is not"),
         ("[browsers]\ncookie = 'a b'", "F:2:10: browsers.cookie: \"a b\" is not a cookie's name"),
-        ("[browsers]\ncookie = '__Host-a'", "F:2:10: browsers.cookie: browsers refuse"),
-        ("[browsers]\nsame_site = 'None'", "F:2:13: browsers.same_site: browsers refuse"),
+        ("[browsers]\nsecure = 'yes'", "F:2:10: browsers.secure: unknown variant `yes`"),
+        ("[browsers]\nsecure = 1", "F:2:10: browsers.secure: invalid type: integer `1`"),
         ("[bayeux]\nmounts = []", "F:2:10: bayeux.mounts: at least one path"),
         ("[bayeux]\nmounts = ['/a/']", "F:2:10: bayeux.mounts: \"/a/\" is not a path"),
         ("[bayeux]\nmounts = ['a']", "F:2:10: bayeux.mounts: \"a\" is not a path"),
@@ -285,6 +285,34 @@ fn values_that_do_not_fit_each_other_name_the_one_that_was_set() {
     let twice = "F:1:9: admin: 127.0.0.1:8080 is also the address";
     assert!(refused("admin = '127.0.0.1:8080'").starts_with(twice));
     assert!(load_text("listen = '127.0.0.1:0'\nadmin = '127.0.0.1:0'").is_ok());
+}
+
+#[test]
+fn a_cookie_that_browsers_would_drop_is_refused() {
+    for (cookie, start) in [
+        ("cookie = '__Host-a'", "F:2:10: browsers.cookie: browsers refuse"),
+        ("cookie = '__secure-a'", "F:2:10: browsers.cookie: browsers refuse"),
+        ("same_site = 'None'", "F:2:13: browsers.same_site: browsers refuse"),
+        ("partitioned = true", "F:2:15: browsers.partitioned: browsers refuse"),
+    ] {
+        let error = refused(&format!("[browsers]\n{cookie}\nsecure = false"));
+        assert!(error.starts_with(start), "{error}");
+        for secure in ["'auto'", "true"] {
+            let text = format!("[browsers]\n{cookie}\nsecure = {secure}");
+            assert_eq!(load_text(&text).is_ok(), !cookie.starts_with("partitioned"), "{text}");
+        }
+    }
+    let framed = "F:2:15: browsers.partitioned: a partitioned cookie is for frames";
+    assert!(refused("[browsers]\npartitioned = true").starts_with(framed));
+    assert!(load_text("[browsers]\npartitioned = true\nsame_site = 'None'").is_ok());
+    for (text, secure) in [
+        ("auto", CookieSecure::Auto),
+        ("true", CookieSecure::Always),
+        ("false", CookieSecure::Never),
+    ] {
+        let loaded = load_env(&[("WEFT_BROWSERS_SECURE", text)]).unwrap();
+        assert_eq!(loaded.config.browsers.secure, secure, "{text}");
+    }
 }
 
 #[test]

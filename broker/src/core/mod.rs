@@ -14,6 +14,7 @@ pub mod browsers;
 pub mod channels;
 pub mod clock;
 pub mod connect;
+mod crowd;
 pub mod deadlines;
 pub mod expiry;
 pub mod frame;

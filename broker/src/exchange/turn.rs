@@ -11,6 +11,7 @@ use weft_protocol::{
 use super::connect::{
     HeldConnect, PendingConnect, asked_timesync, carried, frames_len, push_frames,
 };
+use super::meter::{self, Meter};
 use super::{Answer, Caller, Exchanged, SocketTurn};
 use crate::core::broker::{Broker, Stranger};
 use crate::core::connect::{Connected, Received, TOKEN_EXPIRED};
@@ -21,6 +22,7 @@ use crate::core::proof::Carrier;
 use crate::core::publishing::{Publication, Published, Publishing};
 use crate::core::session::SessionHandle;
 use crate::guard::{Asker, Guard, Who};
+use crate::limits::{Limited, Payer};
 
 /// A session's part in one request: who speaks, what it set off, what it is answered.
 pub(super) struct Turn<'x, 'm> {
@@ -31,6 +33,8 @@ pub(super) struct Turn<'x, 'm> {
     asker: Asker,
     /// Why nothing is done for whoever speaks.
     barred: Option<Error>,
+    /// What its messages are counted by, where there are limits.
+    meter: Option<Meter<'x>>,
     /// Whether it is the request's only message.
     alone: bool,
     client_id: Option<&'m str>,
@@ -69,12 +73,15 @@ impl<'x, 'm> Turn<'x, 'm> {
             (_, Ok(session)) if broker.is_lapsed(session) => Some(TOKEN_EXPIRED),
             _ => None,
         };
+        let own = speaker.as_ref().ok().map(|session| &**session);
+        let meter = Meter::new(broker, &caller, who.as_deref(), own);
         Self {
             broker,
             guard,
             asker: Asker { who, address: caller.address },
             caller,
             barred,
+            meter,
             alone: messages.len() == 1,
             client_id,
             speaker,
@@ -104,6 +111,9 @@ impl<'x, 'm> Turn<'x, 'm> {
 
     /// Works off a message.
     pub(super) fn take(&mut self, message: &'m Message<'m>) {
+        if let Err(limited) = self.allow(message) {
+            return self.stop(message, limited);
+        }
         let request = match &message.request {
             Ok(request) => request,
             Err(error) if message.is_to("/meta/connect") => {
@@ -187,6 +197,9 @@ impl<'x, 'm> Turn<'x, 'm> {
             advice,
             ack: message.ext.and_then(acknowledged),
             carrier: if beside { Carrier::Outlet } else { Carrier::Poll },
+            holds_up: !self.caller.http2,
+            payer: self.meter.as_ref().map_or_else(Payer::default, Meter::payer),
+            limited: None,
             timesync: asked_timesync(message, broker),
         };
         if !self.alone && self.caller.transport != ConnectionType::WebSocket {
@@ -311,6 +324,27 @@ impl<'x, 'm> Turn<'x, 'm> {
         self.reply(message, Err(error));
     }
 
+    fn allow(&mut self, message: &Message<'_>) -> Result<(), Limited> {
+        let Some(meter) = &mut self.meter else { return Ok(()) };
+        meter.allow(message, self.speaker.as_ref().ok().map(|session| &**session))
+    }
+
+    /// Answers 429, and when to come again.
+    fn stop(&mut self, message: &'m Message<'m>, limited: Limited) {
+        self.bar(message, meter::error(limited));
+        if message.is_to("/meta/connect") {
+            if let Some(pending) = self.connects.last_mut() {
+                pending.limited = Some(limited);
+            }
+            return;
+        }
+        let session = self.speaker.as_ref().ok();
+        let advice = self.broker.advice_limited(Reconnect::Retry, limited, session);
+        if let Some(reply) = self.replies.last_mut() {
+            reply.advice = Some(advice);
+        }
+    }
+
     fn refuse_connect(&mut self, message: &'m Message<'m>, error: Error) {
         self.connects.push(PendingConnect {
             arrived: self.caller.arrived,
@@ -321,6 +355,9 @@ impl<'x, 'm> Turn<'x, 'm> {
             advice: None,
             ack: None,
             carrier: Carrier::Poll,
+            holds_up: !self.caller.http2,
+            payer: Payer::default(),
+            limited: None,
             timesync: asked_timesync(message, self.broker),
         });
     }
@@ -394,7 +431,15 @@ impl<'x, 'm> Turn<'x, 'm> {
         }
         let replies = answered.then(|| Answer::new(broker, array, None));
         let replays = self.replays;
-        SocketTurn { replies, replays, connects, speaker: session, ..SocketTurn::default() }
+        let limited = self.meter.and_then(|meter| meter.wait());
+        SocketTurn {
+            replies,
+            replays,
+            connects,
+            speaker: session,
+            limited,
+            ..SocketTurn::default()
+        }
     }
 
     fn rides_on_any_reply(&self) -> bool {
@@ -415,7 +460,15 @@ impl<'x, 'm> Turn<'x, 'm> {
             }
             // The request itself disconnected.
             (Ok(_), Err(_)) => broker.farewell(),
-            (Err(error), _) => broker.refuse_connect(error.clone(), self.shunned),
+            (Err(error), session) => {
+                let mut refused = broker.refuse_connect(error.clone(), self.shunned);
+                if let Some(limited) = pending.limited {
+                    let session = session.as_ref().ok();
+                    let advice = broker.advice_limited(Reconnect::Retry, limited, session);
+                    refused.advice = Some(advice);
+                }
+                refused
+            }
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The Bayeux endpoint: method, headers and body in, one response out. It names no framework, so
 //! that the way in which bytes reach it can change under it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use http::header::{CONNECTION, SET_COOKIE};
+use http::header::{CONNECTION, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tokio_stream::Stream;
 use weft_protocol::ConnectionType;
@@ -19,7 +20,8 @@ use super::credentials;
 use super::gzip::{Coding, Gzip};
 use super::headers;
 use super::origins::{Origins, Verdict};
-use crate::exchange::{Answer, BrowserId, Caller, Exchange};
+use crate::exchange::{Answer, Caller, Exchange};
+use crate::limits::Payer;
 use crate::transport::{callback_polling, long_polling};
 
 /// All that the endpoint needs.
@@ -48,8 +50,24 @@ pub struct Head {
     pub query: String,
     /// The headers.
     pub headers: HeaderMap,
-    /// The connection it came by.
+    /// The connection it came by, or the stream of one.
     pub peer: Arc<Peer>,
+    /// The client's address, behind proxies that are believed, too.
+    pub address: IpAddr,
+    /// Whether a proxy told that.
+    pub told_by_proxy: bool,
+    /// Whether it came by HTTP/2, where one held request holds up no other.
+    pub http2: bool,
+}
+
+impl Head {
+    /// The head of a request from this peer.
+    #[must_use]
+    pub fn new(method: Method, query: String, headers: HeaderMap, peer: Arc<Peer>) -> Self {
+        let (address, told_by_proxy) = peer.client(&headers);
+        let http2 = peer.is_http2();
+        Self { method, query, headers, peer, address, told_by_proxy, http2 }
+    }
 }
 
 impl Endpoint {
@@ -102,16 +120,29 @@ impl Endpoint {
             return Some(refusal);
         }
         match self.origins.judge(request) {
-            Verdict::Foreign => {
-                let text = "this Origin is not allowed; name it in `origins` if it should be";
-                Some(headers::text(StatusCode::FORBIDDEN, text))
-            }
+            Verdict::Foreign => Some(refuse_foreign(request)),
             Verdict::Allowed(origin) if method == Method::OPTIONS => {
-                Some(headers::preflight(Some(origin), methods))
+                Some(headers::preflight(request, Some(origin), methods))
             }
-            Verdict::None if method == Method::OPTIONS => Some(headers::preflight(None, methods)),
+            Verdict::None if method == Method::OPTIONS => {
+                Some(headers::preflight(request, None, methods))
+            }
             Verdict::None | Verdict::Allowed(_) => None,
         }
+    }
+
+    /// Lets a page of an allowed origin read the answer.
+    pub fn allow(&self, request: &HeaderMap, response: &mut Response<Bytes>) {
+        if let Verdict::Allowed(origin) = self.origins.judge(request) {
+            headers::allow_origin(response, origin);
+        }
+    }
+
+    /// The same for pages, which answer no preflights.
+    #[must_use]
+    pub fn refuse_reader(&self, request: &HeaderMap) -> Option<Response<Bytes>> {
+        let foreign = || self.origins.judge(request) == Verdict::Foreign;
+        self.refuse_host(request).or_else(|| foreign().then(|| refuse_foreign(request)))
     }
 
     async fn post<S, B, E>(&self, head: Head, body: S, arrived: Instant) -> Response<Bytes>
@@ -124,8 +155,9 @@ impl Endpoint {
             Err(failure) => return fail(failure),
         };
         let taken = takes_gzip(&head.headers);
+        let over_tls = head.peer.is_over_tls(&head.headers);
         let (caller, peer) = self.caller(head, ConnectionType::LongPolling, arrived).await;
-        let browser = caller.browser;
+        let stranger = caller.browser.is_none().then_some(over_tls);
         let gone = || peer.is_gone();
         match long_polling::post(&self.exchange, caller, body, &gone).await {
             Ok(mut answer) => {
@@ -141,7 +173,7 @@ impl Endpoint {
                 if let Some(carried) = carried {
                     peer.carries(carried);
                 }
-                let mut response = self.answer(browser, answer, body, headers::JSON);
+                let mut response = self.answer(stranger, answer, body, headers::JSON);
                 coding.tell(&mut response);
                 response
             }
@@ -150,14 +182,13 @@ impl Endpoint {
     }
 
     async fn get(&self, mut head: Head, arrived: Instant) -> Response<Bytes> {
-        if !self.origins.script_is_welcome(&head.headers, head.peer.address.ip()) {
-            let text = "scripts of this page may not load from here; \
-                        name its origin in `origins` if they should";
-            return headers::text(StatusCode::FORBIDDEN, text);
+        if !self.origins.script_is_welcome(&head.headers, head.address) {
+            return headers::text(StatusCode::FORBIDDEN, FOREIGN_PAGE);
         }
         let query = std::mem::take(&mut head.query);
+        let over_tls = head.peer.is_over_tls(&head.headers);
         let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling, arrived).await;
-        let browser = caller.browser;
+        let stranger = caller.browser.is_none().then_some(over_tls);
         let gone = || peer.is_gone();
         match callback_polling::get(&self.exchange, caller, query, &gone).await {
             Ok(mut answer) => {
@@ -165,7 +196,7 @@ impl Endpoint {
                     peer.carries(carried.into());
                 }
                 let script = std::mem::take(&mut answer.text).into_bytes();
-                let mut response = self.answer(browser, answer, script, headers::SCRIPT);
+                let mut response = self.answer(stranger, answer, script, headers::SCRIPT);
                 headers::as_download(&mut response);
                 response
             }
@@ -182,13 +213,21 @@ impl Endpoint {
     ) -> (Caller, Arc<Peer>) {
         let browser = self.cookies.browser(&head.headers);
         let who = credentials::shown(self.exchange.guard(), &head.headers).await;
-        let address = head.peer.address.ip();
-        (Caller { address, http2: false, who, browser, transport, arrived }, head.peer)
+        let payer = self.payer(&head);
+        let Head { address, http2, peer, .. } = head;
+        (Caller { address, http2, payer, bytes: 0, who, browser, transport, arrived }, peer)
     }
 
+    /// Whom a request counts for, as far as its head tells.
+    #[must_use]
+    pub fn payer(&self, head: &Head) -> Payer {
+        self.exchange.broker().limits().at(head.address, head.told_by_proxy)
+    }
+
+    /// `stranger` is a browser without a cookie of ours: whether it asked over TLS.
     fn answer(
         &self,
-        browser: Option<BrowserId>,
+        stranger: Option<bool>,
         answer: Answer,
         body: Vec<u8>,
         kind: HeaderValue,
@@ -196,13 +235,25 @@ impl Endpoint {
         let body = booked::bytes(body, answer.booked);
         let mut response = headers::response(StatusCode::OK, kind, body);
         if answer.handshaken.is_some()
-            && browser.is_none()
-            && let Some(cookie) = self.cookies.issue()
+            && let Some(over_tls) = stranger
+            && let Some(cookie) = self.cookies.issue(over_tls)
         {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         response
     }
+}
+
+const FOREIGN_PAGE: &str =
+    "this page may not load from here; name its origin in `origins` if it should";
+
+fn refuse_foreign(request: &HeaderMap) -> Response<Bytes> {
+    let text = if request.contains_key(ORIGIN) {
+        "this Origin is not allowed; name it in `origins` if it should be"
+    } else {
+        FOREIGN_PAGE
+    };
+    headers::text(StatusCode::FORBIDDEN, text)
 }
 
 fn fail(failure: BodyFailure) -> Response<Bytes> {

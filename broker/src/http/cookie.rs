@@ -25,7 +25,47 @@ pub struct CookieOptions {
     /// `Lax`, `Strict` or `None`.
     pub same_site: &'static str,
     /// Whether browsers send it over TLS only.
-    pub secure: bool,
+    pub secure: Secure,
+    /// Whether scripts cannot read it.
+    pub http_only: bool,
+    /// Whether each embedding site has one of its own.
+    pub partitioned: bool,
+}
+
+/// Whether a cookie is only sent over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secure {
+    /// Where it was asked for so, or browsers would drop it otherwise.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl CookieOptions {
+    /// What stands behind the value. Browsers drop what is marked for other sites, for one embedding
+    /// site or by its name, and is not `Secure`; they take that from this machine without TLS, too.
+    fn attributes(&self, over_tls: bool) -> String {
+        let named = self.name.to_ascii_lowercase();
+        let must = self.same_site == "None"
+            || self.partitioned
+            || named.starts_with("__host-")
+            || named.starts_with("__secure-");
+        let secure = match self.secure {
+            Secure::Auto => must || over_tls,
+            Secure::Always => true,
+            Secure::Never => false,
+        };
+        let when = |set: bool, text: &'static str| if set { text } else { "" };
+        format!(
+            "; Path=/{}; SameSite={}{}{}",
+            when(self.http_only, "; HttpOnly"),
+            self.same_site,
+            when(secure, "; Secure"),
+            when(self.partitioned, "; Partitioned"),
+        )
+    }
 }
 
 /// Makes and checks browser cookies.
@@ -74,16 +114,16 @@ impl Cookies {
         (mac.len() == MAC_BYTES && right.is_ok()).then_some(BrowserId(id))
     }
 
-    /// A `Set-Cookie` value for a new browser; `None` if the system has no entropy to give.
+    /// A `Set-Cookie` value for a new browser, which asked over TLS or not; `None` if the system has
+    /// no entropy to give.
     #[must_use]
-    pub fn issue(&self) -> Option<HeaderValue> {
+    pub fn issue(&self, over_tls: bool) -> Option<HeaderValue> {
         let mut id = [0; 16];
         getrandom::fill(&mut id).ok()?;
         let mac = self.mac.clone().chain_update(id).finalize().into_bytes();
         let value = to_hex(id.iter().chain(mac.iter().take(MAC_BYTES)));
-        let CookieOptions { name, same_site, secure } = &self.options;
-        let secure = if *secure { "; Secure" } else { "" };
-        let line = format!("{name}={value}; Path=/; HttpOnly; SameSite={same_site}{secure}");
+        let CookieOptions { name, .. } = &self.options;
+        let line = format!("{name}={value}{}", self.options.attributes(over_tls));
         HeaderValue::from_str(&line).ok()
     }
 }
@@ -140,10 +180,18 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
+    fn options() -> CookieOptions {
+        CookieOptions {
+            name: "BAYEUX_BROWSER".to_owned(),
+            same_site: "Lax",
+            secure: Secure::Auto,
+            http_only: true,
+            partitioned: false,
+        }
+    }
+
     fn cookies(key: u8) -> Cookies {
-        let options =
-            CookieOptions { name: "BAYEUX_BROWSER".to_owned(), same_site: "Lax", secure: false };
-        Cookies::with_key(options, &[key; KEY_BYTES]).expect("a key")
+        Cookies::with_key(options(), &[key; KEY_BYTES]).expect("a key")
     }
 
     fn headers(line: &str) -> HeaderMap {
@@ -157,7 +205,7 @@ mod tests {
     #[test]
     fn h1_a_cookie_of_ours_is_known_again_and_no_other() {
         let ours = cookies(1);
-        let line = pair(&ours.issue().expect("entropy"));
+        let line = pair(&ours.issue(false).expect("entropy"));
         let id = ours.browser(&headers(&line));
         assert!(id.is_some());
         assert_eq!(cookies(2).browser(&headers(&line)), None, "another key");
@@ -170,7 +218,7 @@ mod tests {
     #[test]
     fn of_several_cookies_the_first_that_is_ours_counts() {
         let ours = cookies(1);
-        let line = pair(&ours.issue().expect("entropy"));
+        let line = pair(&ours.issue(false).expect("entropy"));
         let id = ours.browser(&headers(&line));
         let many = format!("a=b; BAYEUX_BROWSER=zzz; {line}; BAYEUX_BROWSER=yyy");
         assert_eq!(ours.browser(&headers(&many)), id);
@@ -178,8 +226,36 @@ mod tests {
 
     #[test]
     fn h1_the_cookie_is_http_only_and_same_site() {
-        let line = cookies(1).issue().expect("entropy");
+        let line = cookies(1).issue(false).expect("entropy");
         let line = line.to_str().expect("text");
         assert!(line.ends_with("; Path=/; HttpOnly; SameSite=Lax"), "{line}");
+    }
+
+    #[test]
+    fn it_is_secure_over_tls_and_where_browsers_would_drop_it_otherwise() {
+        let secure = |options: &CookieOptions, over_tls| {
+            options.attributes(over_tls).split("; ").any(|attribute| attribute == "Secure")
+        };
+        assert!(!secure(&options(), false) && secure(&options(), true));
+        for options in [
+            CookieOptions { same_site: "None", ..options() },
+            CookieOptions { partitioned: true, ..options() },
+            CookieOptions { name: "__Host-weft".to_owned(), ..options() },
+            CookieOptions { name: "__SECURE-weft".to_owned(), ..options() },
+            CookieOptions { secure: Secure::Always, ..options() },
+        ] {
+            assert!(secure(&options, false), "{options:?}");
+        }
+        let never = CookieOptions { secure: Secure::Never, ..options() };
+        assert!(!secure(&never, true));
+    }
+
+    #[test]
+    fn each_attribute_stands_once_or_not_at_all() {
+        let all = CookieOptions { same_site: "None", partitioned: true, ..options() };
+        let line = "; Path=/; HttpOnly; SameSite=None; Secure; Partitioned";
+        assert_eq!(all.attributes(false), line);
+        let open = CookieOptions { http_only: false, same_site: "Strict", ..options() };
+        assert_eq!(open.attributes(false), "; Path=/; SameSite=Strict");
     }
 }

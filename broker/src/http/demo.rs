@@ -1,7 +1,6 @@
 //! The demo's files, embedded in the binary. Nothing of third parties is among them.
 
 use bytes::Bytes;
-use http::header::CONTENT_SECURITY_POLICY;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::gzip::{Fixed, Gzip};
@@ -62,7 +61,7 @@ impl File {
             "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
              img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         );
-        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        headers::as_document(&mut response, policy);
         response
     }
 }

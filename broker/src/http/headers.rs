@@ -3,8 +3,14 @@
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+<<<<<<< HEAD
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION,
     CONTENT_DISPOSITION, CONTENT_TYPE, HOST, TRANSFER_ENCODING, VARY, X_CONTENT_TYPE_OPTIONS,
+=======
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+>>>>>>> main
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, Version};
 
@@ -44,10 +50,30 @@ fn bare(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
     response
 }
 
-/// A short text for whoever reads the answer.
+/// A short text for whoever reads the answer. A browser may show it as a document of ours, in which
+/// nothing is to run.
 #[must_use]
 pub fn text(status: StatusCode, text: &str) -> Response<Bytes> {
-    response(status, TEXT, format!("{text}\n"))
+    let mut response = response(status, TEXT, format!("{text}\n"));
+    let nothing = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    as_document(&mut response, HeaderValue::from_static(nothing));
+    response
+}
+
+/// What browsers are told of all that they may show as a page: this policy holds in it, no other page
+/// frames it, embeds it or has a hand on its window, and where it links to is not told from whom.
+///
+/// JSON and streams go without: they are no documents (`nosniff`), polls of them are many, and
+/// whoever loads them into a foreign page is refused by `Origin` or `Sec-Fetch-Site`.
+pub fn as_document(response: &mut Response<Bytes>, policy: HeaderValue) {
+    const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    // JSONP of a page of ours is known by its Referer, where there is no Sec-Fetch-Site.
+    headers.insert(REFERRER_POLICY, SAME_ORIGIN);
+    headers.insert(HeaderName::from_static("cross-origin-resource-policy"), SAME_ORIGIN);
+    headers.insert(HeaderName::from_static("cross-origin-opener-policy"), SAME_ORIGIN);
 }
 
 /// 405, naming what is allowed.
@@ -97,9 +123,14 @@ pub fn allow_origin(response: &mut Response<Bytes>, origin: &HeaderValue) {
     headers.append(VARY, HeaderValue::from_static("Origin"));
 }
 
-/// The answer to a preflight from an allowed origin.
+/// The answer to a preflight from an allowed origin, if the page has one. That a page on the Internet
+/// asks for what stands in a private network (Private Network Access) is allowed by the same list.
 #[must_use]
-pub fn preflight(origin: Option<&HeaderValue>, methods: &'static str) -> Response<Bytes> {
+pub fn preflight(
+    request: &HeaderMap,
+    origin: Option<&HeaderValue>,
+    methods: &'static str,
+) -> Response<Bytes> {
     let mut response = empty(StatusCode::NO_CONTENT);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     if let Some(origin) = origin {
@@ -108,6 +139,10 @@ pub fn preflight(origin: Option<&HeaderValue>, methods: &'static str) -> Respons
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+        if request.contains_key("access-control-request-private-network") {
+            let name = HeaderName::from_static("access-control-allow-private-network");
+            headers.insert(name, HeaderValue::from_static("true"));
+        }
     }
     response
 }

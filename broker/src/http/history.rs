@@ -18,6 +18,7 @@ use super::body::{FREE_BYTES, Share};
 use super::gzip::Coding;
 use crate::core::history::{History, Since};
 use crate::core::past::Page;
+use crate::limits::What;
 
 const METHODS: &str = "GET, HEAD, OPTIONS";
 const LIMIT: usize = 100;
@@ -72,6 +73,7 @@ async fn read(api: &Api, path: &str, head: &Head) -> Result<(Bytes, Coding), Ref
         }
     }
     let asker = api.admit(head, "history").await?;
+    api.take(What::Messages, api.payer(head, &asker), 1)?;
     api.guard().may_look_back(&asker, &[&channel])?;
     let body = &api.endpoint.body;
     let share = tokio::time::timeout(body.time, body.budget.share(BYTES)).await;

@@ -54,23 +54,41 @@ impl Gate {
     /// # Errors
     /// When a bound is reached.
     pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, Refusal> {
+        let mut permit = self.admit_proxy()?;
+        if self.limits.loopback || !group(peer).is_loopback() {
+            permit.count(peer)?;
+        }
+        Ok(permit)
+    }
+
+    /// Lets a connection of a proxy in, which stands for many addresses and so for none.
+    ///
+    /// # Errors
+    /// When there is no room in all.
+    pub fn admit_proxy(self: &Arc<Self>) -> Result<Permit, Refusal> {
         if self.total.fetch_add(1, Ordering::Relaxed) >= self.limits.total {
             self.total.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Total);
         }
-        let mut permit = Permit { gate: Arc::clone(self), counted: None };
-        let peer = group(peer);
-        if peer.is_loopback() && !self.limits.loopback {
-            return Ok(permit);
-        }
-        let mut by_address = self.by_address.lock();
-        let count = by_address.get(&peer).copied().unwrap_or(0);
-        if count >= self.limits.per_address {
+        Ok(Permit { gate: Arc::clone(self), counted: None })
+    }
+}
+
+impl Permit {
+    /// Counts the connection for this address; one that a proxy told may be loopback, too.
+    ///
+    /// # Errors
+    /// When the address has as many as it may have.
+    pub fn count(&mut self, address: IpAddr) -> Result<(), Refusal> {
+        let address = group(address);
+        let mut by_address = self.gate.by_address.lock();
+        let count = by_address.get(&address).copied().unwrap_or(0);
+        if count >= self.gate.limits.per_address {
             return Err(Refusal::Address);
         }
-        by_address.insert(peer, count + 1);
-        permit.counted = Some(peer);
-        Ok(permit)
+        by_address.insert(address, count + 1);
+        self.counted = Some(address);
+        Ok(())
     }
 }
 
@@ -140,5 +158,16 @@ mod tests {
         let _one = strict.admit(ip("127.0.0.1")).expect("room");
         assert_eq!(strict.admit(ip("::ffff:127.0.0.1")).err(), Some(Refusal::Address));
         assert_eq!(strict.total.load(Ordering::Relaxed), 1, "a refusal takes no place");
+    }
+
+    #[test]
+    fn r33_a_proxy_is_not_bound_and_whom_it_names_is_be_it_loopback() {
+        let gate = gate(100, 1, false);
+        let mut one = gate.admit_proxy().expect("room");
+        let mut two = gate.admit_proxy().expect("room");
+        one.count(ip("127.0.0.1")).expect("room");
+        assert_eq!(two.count(ip("127.0.0.1")), Err(Refusal::Address));
+        drop(one);
+        assert_eq!(two.count(ip("127.0.0.1")), Ok(()));
     }
 }

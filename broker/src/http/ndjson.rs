@@ -18,6 +18,7 @@ use weft_protocol::{Error, publish_line};
 use super::api::{Api, Refusal, published};
 use super::body::{BodyFailure, FREE_BYTES, Share};
 use super::connection::Peer;
+use super::limited::Pace;
 use crate::core::held::Wakes;
 use crate::core::publishing::{Publication, Publishing};
 use crate::guard::Asker;
@@ -38,6 +39,11 @@ pub struct Lines {
     durable: bool,
     /// Who publishes.
     asker: Asker,
+    pace: Pace,
+    /// What came, and is not worked off yet.
+    rest: Bytes,
+    /// How long its limits keep that waiting.
+    paused: Option<Duration>,
     out: mpsc::Sender<Bytes>,
     outcomes: VecDeque<Outcome>,
     ready: String,
@@ -63,6 +69,7 @@ enum Outcome {
 
 enum Next<C> {
     Outcome(String),
+    Rest,
     Chunk(C),
 }
 
@@ -71,7 +78,7 @@ impl Lines {
     pub fn start<S, B, E>(
         api: Arc<Api>,
         peer: Arc<Peer>,
-        (durable, asker): (bool, Asker),
+        (durable, asker, pace): (bool, Asker, Pace),
         body: S,
     ) -> mpsc::Receiver<Bytes>
     where
@@ -86,6 +93,9 @@ impl Lines {
             peer,
             durable,
             asker,
+            pace,
+            rest: Bytes::new(),
+            paused: None,
             out,
             outcomes: VecDeque::new(),
             ready: String::new(),
@@ -117,14 +127,22 @@ impl Lines {
                 line = next_outcome(&self.api, &mut self.outcomes), if !self.outcomes.is_empty() => {
                     Next::Outcome(line)
                 }
-                chunk = timeout(left, body.next()), if more => Next::Chunk(chunk),
+                () = pause(self.paused), if more && !self.rest.is_empty() => Next::Rest,
+                chunk = timeout(left, body.next()), if more && self.rest.is_empty() => {
+                    Next::Chunk(chunk)
+                }
             };
-            if more {
+            if more && self.rest.is_empty() {
                 self.partial.waited += self.api.endpoint.exchange.now() - asked;
             }
             match next {
                 Next::Outcome(line) => self.push(&line),
-                Next::Chunk(Ok(Some(Ok(chunk)))) => ended = !self.chunk(chunk).await,
+                Next::Rest => ended = !self.work_off().await,
+                Next::Chunk(Ok(Some(Ok(mut chunk)))) => {
+                    self.rest = chunk.copy_to_bytes(chunk.remaining());
+                    self.pace.owe(self.rest.len());
+                    ended = !self.work_off().await;
+                }
                 Next::Chunk(Ok(None)) => {
                     self.end();
                     ended = true;
@@ -155,14 +173,31 @@ impl Lines {
         self.ready.push('\n');
     }
 
-    /// Takes in what came; false if nothing more is wanted.
-    async fn chunk(&mut self, mut chunk: impl Buf) -> bool {
+    /// Takes in what came, as far as the limits allow now; false if nothing more is wanted.
+    async fn work_off(&mut self) -> bool {
         let mut wakes = Wakes::default();
+<<<<<<< HEAD
         let mut begun = self.api.endpoint.exchange.now();
         let bytes = chunk.copy_to_bytes(chunk.remaining());
         let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
         while let Some(piece) = pieces.next() {
             if self.partial.wants_share(piece) {
+=======
+        self.paused = self.pace.pay(&self.api).err();
+        while !self.rest.is_empty() && self.paused.is_none() {
+            let end = self.rest.iter().position(|byte| *byte == b'\n');
+            let piece = self.rest.slice(..end.unwrap_or(self.rest.len()));
+            // Lines without anything in them keep a stream busy, and cost nothing.
+            let counts = end.is_some() && !self.partial.is_blank_with(&piece);
+            if counts
+                && !self.api.broker.is_draining()
+                && let Err(wait) = self.pace.line(&self.api)
+            {
+                self.paused = Some(wait);
+                return true;
+            }
+            if self.partial.wants_share(&piece) {
+>>>>>>> main
                 drop(std::mem::take(&mut wakes));
                 let endpoint = &self.api.endpoint.body;
                 let share = endpoint.budget.share(endpoint.bytes);
@@ -172,10 +207,12 @@ impl Lines {
                 };
                 self.partial.share = share;
             }
-            self.partial.keep(piece, self.api.endpoint.body.bytes);
-            if pieces.peek().is_none() {
+            self.partial.keep(&piece, self.api.endpoint.body.bytes);
+            let Some(end) = end else {
+                self.rest = Bytes::new();
                 break;
-            }
+            };
+            self.rest.advance(end + 1);
             if !self.api.broker.has_room() {
                 drop(std::mem::take(&mut wakes));
                 self.api.broker.room().await;
@@ -195,6 +232,8 @@ impl Lines {
     /// The last line may lack its end.
     fn end(&mut self) {
         if self.partial.too_long || !self.partial.bytes.is_empty() {
+            // There is nothing behind it that could be made to wait.
+            let _ = self.pace.line(&self.api);
             self.line(&mut Wakes::default());
         }
     }
@@ -262,6 +301,10 @@ impl Lines {
 }
 
 impl Partial {
+    fn is_blank_with(&self, piece: &[u8]) -> bool {
+        !self.too_long && self.bytes.is_empty() && piece.trim_ascii().is_empty()
+    }
+
     fn wants_share(&self, piece: &[u8]) -> bool {
         let len = self.bytes.len() + piece.len();
         len > FREE_BYTES && self.share.is_none() && !self.too_long
@@ -283,6 +326,12 @@ impl Partial {
 impl Drop for Lines {
     fn drop(&mut self) {
         self.peer.streams(false);
+    }
+}
+
+async fn pause(time: Option<Duration>) {
+    if let Some(time) = time {
+        tokio::time::sleep(time).await;
     }
 }
 

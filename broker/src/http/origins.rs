@@ -48,7 +48,7 @@ pub struct Origins {
 /// What is to be thought of a request's origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict<'a> {
-    /// No `Origin`: not a page's cross-origin request.
+    /// No `Origin`, nor any other sign that a foreign page asks.
     None,
     /// Allowed, to be echoed.
     Allowed(&'a HeaderValue),
@@ -118,10 +118,13 @@ impl Origins {
         })
     }
 
-    /// Judges a request by its `Origin`.
+    /// Judges a request by its `Origin`, or, where there is none, by what else browsers say of it.
     #[must_use]
     pub fn judge<'a>(&self, headers: &'a HeaderMap) -> Verdict<'a> {
-        let Some(value) = headers.get(ORIGIN) else { return Verdict::None };
+        let Some(value) = headers.get(ORIGIN) else {
+            let foreign = is_embedding(headers) && !self.knows_referer(headers).unwrap_or(false);
+            return if foreign { Verdict::Foreign } else { Verdict::None };
+        };
         let several = headers.get_all(ORIGIN).iter().nth(1).is_some();
         let origin = value.to_str().ok().and_then(Origin::parse).filter(|_| !several);
         if origin.is_some_and(|origin| self.allows(&origin, headers)) {
@@ -139,9 +142,8 @@ impl Origins {
         if matches!(site, Some("same-origin" | "none")) {
             return true;
         }
-        if let Some(referer) = headers.get(REFERER) {
-            let origin = referer.to_str().ok().and_then(Origin::parse);
-            return origin.is_some_and(|origin| self.allows(&origin, headers));
+        if let Some(known) = self.knows_referer(headers) {
+            return known;
         }
         let host = text(headers, HOST).and_then(split_port);
         site.is_none()
@@ -149,11 +151,26 @@ impl Origins {
             && host.is_some_and(|(host, _)| is_loopback(&host))
     }
 
+    /// Whether the page that `Referer` names is allowed; `None` without that header.
+    fn knows_referer(&self, headers: &HeaderMap) -> Option<bool> {
+        let origin = headers.get(REFERER)?.to_str().ok().and_then(Origin::parse);
+        Some(origin.is_some_and(|origin| self.allows(&origin, headers)))
+    }
+
     fn allows(&self, origin: &Origin, headers: &HeaderMap) -> bool {
         same_origin(origin, headers)
             || self.allowed.iter().any(|entry| entry.matches(origin))
             || (self.loopback && is_loopback(&origin.host))
     }
+}
+
+/// Whether a browser says that a page of another origin loads this into itself, as a script, an image,
+/// a frame or by `fetch` without CORS: such loads have no `Origin`. To follow a link is none of them.
+fn is_embedding(headers: &HeaderMap) -> bool {
+    let elsewhere = matches!(text(headers, "sec-fetch-site"), Some("cross-site" | "same-site"));
+    let followed = text(headers, "sec-fetch-mode") == Some("navigate")
+        && text(headers, "sec-fetch-dest") == Some("document");
+    elsewhere && !followed
 }
 
 /// Host and port equal `Host`; the scheme is not compared, since TLS may end in front of us.
@@ -272,5 +289,26 @@ mod tests {
         assert!(ok(&[host, from("https://app.example.com/page?x#y")], far));
         assert!(!ok(&[host, from("https://evil.test/")], near));
         assert!(!ok(&[host, from("about:blank")], near));
+    }
+    #[test]
+    fn what_a_foreign_page_embeds_is_foreign_and_a_link_is_not() {
+        let judged = |pairs: &[(&'static str, &str)]| {
+            let mut all = vec![("host", "weft.test")];
+            all.extend(pairs);
+            rule(false).judge(&headers(&all)) == Verdict::Foreign
+        };
+        let (cross, same) = (("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"));
+        let (known, unknown) =
+            (("referer", "https://app.example.com/"), ("referer", "https://e.test"));
+        assert!(judged(&[cross]) && judged(&[same]) && judged(&[cross, unknown]));
+        assert!(!judged(&[cross, known]) && !judged(&[same, ("referer", "http://weft.test/a")]));
+        let navigate = ("sec-fetch-mode", "navigate");
+        assert!(!judged(&[cross, unknown, navigate, ("sec-fetch-dest", "document")]));
+        assert!(judged(&[cross, unknown, navigate, ("sec-fetch-dest", "iframe")]));
+        assert!(judged(&[cross, unknown, ("sec-fetch-dest", "document")]));
+        assert!(!judged(&[unknown]), "a link from there, by a browser that says no more");
+        assert!(
+            !judged(&[("sec-fetch-site", "same-origin")]) && !judged(&[("sec-fetch-site", "none")])
+        );
     }
 }

@@ -14,10 +14,12 @@ use super::api::{Api, Refusal, answer, channel_of, published};
 use super::bayeux::Head;
 use super::body::{self, BodyFailure};
 use super::headers;
+use super::limited::Pace;
 use super::ndjson::Lines;
 use crate::core::held::Wakes;
 use crate::core::publishing::{Publication, Publishing};
 use crate::guard::Asker;
+use crate::limits::{Payer, What};
 
 const METHODS: &str = "POST, OPTIONS";
 
@@ -134,7 +136,9 @@ where
     let mut response = headers::response(StatusCode::OK, kind, Bytes::new());
     api.allow(&head.headers, &mut response);
     let body = tokio_stream::iter(first).chain(body);
-    Ok((response, Lines::start(Arc::clone(api), Arc::clone(&head.peer), (durable, asker), body)))
+    let pace = Pace::new(api, head, &asker);
+    let peer = Arc::clone(&head.peer);
+    Ok((response, Lines::start(Arc::clone(api), peer, (durable, asker, pace), body)))
 }
 
 async fn whole<S, B, E>(
@@ -154,12 +158,23 @@ where
         Err(refusal) if at_once || refusal.status == 401 => return Err(refusal),
         asked => asked,
     };
+    let payer = match &asked {
+        Ok(asked) => api.payer(head, &asked.asker),
+        Err(_) => api.endpoint.payer(head),
+    };
+    // Where the head says how long the body is, nobody need read it to know that it is too much.
+    let told = body::told_length(&head.headers, &api.endpoint.body);
+    api.take(What::Bytes, payer, told.unwrap_or(0))?;
     let body = body::read(&head.headers, body, &api.endpoint.body).await?;
+    if told.is_none() {
+        api.take(What::Bytes, payer, body.len())?;
+    }
     match asked? {
         Asked { channel: Some(channel), durable, key, asker, .. } => {
+            api.take(What::Messages, payer, 1)?;
             one(api, &channel, (key, durable, &asker), &body).await
         }
-        Asked { durable, asker, .. } => many(api, durable, &asker, &body).await,
+        Asked { durable, asker, .. } => many(api, payer, (durable, &asker), &body).await,
     }
 }
 
@@ -182,9 +197,15 @@ async fn one(
 }
 
 /// All or nothing: one bad message refuses all of them, and says which.
-async fn many(api: &Api, durable: bool, asker: &Asker, body: &[u8]) -> Result<String, Refusal> {
+async fn many(
+    api: &Api,
+    payer: Payer,
+    (durable, asker): (bool, &Asker),
+    body: &[u8],
+) -> Result<String, Refusal> {
     let messages = publish_array(body, &api.limits, api.guard().token_field())
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
+    api.take(What::Messages, payer, messages.len())?;
     let mut publications = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
         let message = message.as_ref();

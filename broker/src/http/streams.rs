@@ -23,11 +23,14 @@ use super::api::{Api, Refusal, channel_of};
 use super::bayeux::Head;
 use super::booked;
 use super::connection::Peer;
+use super::event_source;
 use super::headers;
 use super::history::time_us;
 use super::stats::{Counted, StreamStats};
 use crate::core::id::SessionIds;
 use crate::core::reader::{Beginning, Reader};
+use crate::limits::What;
+use crate::limits::tally::Place;
 use crate::transport::spelling::Spelling;
 use crate::transport::streaming::{Piece, StreamOptions, Streaming};
 
@@ -73,7 +76,7 @@ pub async fn handle(streams: &Streams, spelling: Spelling, head: &Head, path: &s
         return Answered::Whole(response);
     }
     match open(streams, spelling, head, path).await {
-        Ok(streaming) => {
+        Ok((streaming, place)) => {
             let kind = if spelling == Spelling::Events { EVENTS } else { LINES };
             let mut response = unbuffered(kind, Bytes::new());
             api.allow(&head.headers, &mut response);
@@ -84,12 +87,17 @@ pub async fn handle(streams: &Streams, spelling: Spelling, head: &Head, path: &s
             }
             let StreamStats { events, lines, .. } = &streams.stats;
             let open = if spelling == Spelling::Events { events } else { lines };
-            Answered::Stream(response, Pieces::new(&head.peer, Counted::new(open), streaming))
+            let open = (Counted::new(open), place);
+            Answered::Stream(response, Pieces::new(&head.peer, open, streaming))
         }
         Err(refusal) => {
             let mut response = match (spelling, refusal.status) {
                 // To EventSource any other answer would be the last.
-                (Spelling::Events, 503) => unbuffered(EVENTS, later(&refusal.text)),
+                (Spelling::Events, 503) => unbuffered(EVENTS, later(&refusal.text, LATER)),
+                (Spelling::Events, 429) if event_source::is_wanted(&head.method, &head.headers) => {
+                    let after = Duration::from_secs(refusal.retry_after.unwrap_or(1));
+                    unbuffered(EVENTS, later(&refusal.text, after))
+                }
                 _ => refusal.response(METHODS),
             };
             api.allow(&head.headers, &mut response);
@@ -108,9 +116,10 @@ pub fn unbuffered(kind: HeaderValue, body: impl Into<Bytes>) -> Response<Bytes> 
 }
 
 /// A stream that ends at once, and is to be asked for again when there may be room.
-fn later(why: &str) -> String {
+#[must_use]
+pub fn later(why: &str, after: Duration) -> String {
     let mut text = format!(": {why}\n");
-    Spelling::Events.retry(LATER, &mut text);
+    Spelling::Events.retry(after, &mut text);
     text
 }
 
@@ -119,13 +128,17 @@ async fn open(
     spelling: Spelling,
     head: &Head,
     path: &str,
-) -> Result<Streaming, Refusal> {
+) -> Result<(Streaming, Option<Place>), Refusal> {
     if !streams.enabled {
         return Err(Refusal::new(404, "streams are not served here"));
     }
     let api = &streams.api;
     let Asked { patterns, from, padding } = asked(api, head, path)?;
     let asker = api.admit(head, "stream").await?;
+    let payer = api.payer(head, &asker);
+    api.take(What::Messages, payer, 1)?;
+    api.take(What::Subscriptions, payer, patterns.len())?;
+    let place = api.broker.limits().hold(payer)?;
     api.guard().may_subscribe(&asker, &patterns, None)?;
     let from = if from == Beginning::Now {
         from
@@ -143,7 +156,7 @@ async fn open(
         .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
     let options =
         StreamOptions { padding: padding.unwrap_or(streams.options.padding), ..streams.options };
-    Ok(Streaming::new(reader, spelling, options))
+    Ok((Streaming::new(reader, spelling, options), place))
 }
 
 /// What is asked for.
@@ -234,7 +247,7 @@ type Next<S> = Pin<Box<dyn Future<Output = Option<(Flow<S>, Bytes)>> + Send>>;
 
 struct Flow<S> {
     source: S,
-    _open: Counted,
+    _open: (Counted, Option<Place>),
     _busy: Busy,
 }
 
@@ -245,9 +258,9 @@ impl<S> fmt::Debug for Pieces<S> {
 }
 
 impl<S: Source> Pieces<S> {
-    /// What comes from a source, for this peer.
+    /// What comes from a source, for this peer; `open` is given back at its end.
     #[must_use]
-    pub fn new(peer: &Arc<Peer>, open: Counted, source: S) -> Self {
+    pub fn new(peer: &Arc<Peer>, open: (Counted, Option<Place>), source: S) -> Self {
         let flow = Flow { source, _open: open, _busy: Busy::new(peer) };
         Self(Mutex::new(Some(Box::pin(flow.next()))))
     }

@@ -18,9 +18,14 @@ use tokio_util::task::TaskTracker;
 use weft_protocol::ConnectionType;
 
 use super::bayeux::{Endpoint, Head};
-use super::connection::{Peer, Watched};
+use super::connection::Peer;
 use super::headers;
+<<<<<<< HEAD
 use super::incoming::Incoming;
+=======
+use super::limited;
+use super::socket::Watched;
+>>>>>>> main
 use super::stats::{Counted, HttpStats};
 use crate::exchange::Caller;
 use crate::transport::websocket::{self, SocketOptions};
@@ -83,12 +88,18 @@ async fn open(
         let text = "not a WebSocket's opening handshake (RFC 6455)";
         return headers::text(StatusCode::BAD_REQUEST, text);
     };
+    // Its client goes back to polling.
+    let place = match endpoint.exchange.broker().limits().hold(endpoint.payer(&head)) {
+        Ok(place) => place,
+        Err(limited) => return limited::refuse(limited),
+    };
     let arrived = endpoint.exchange.now();
     let (caller, peer) = endpoint.caller(head, ConnectionType::WebSocket, arrived).await;
     // What comes from here on is no HTTP, whose deadlines do not hold for it.
     peer.streams(true);
     let (endpoint, at_work) = (Arc::clone(endpoint), Arc::clone(sockets));
     sockets.tasks.spawn(async move {
+        let _place = place;
         match upgrade.await {
             Ok(upgraded) => run(&endpoint, &at_work, upgraded, caller, &peer).await,
             Err(error) => tracing::debug!(%error, "a socket broke off in its upgrade"),

@@ -51,6 +51,7 @@ pub async fn get(
     query: String,
     gone: &(dyn Fn() -> bool + Sync),
 ) -> Result<Answer, CallbackError> {
+    let caller = Caller { bytes: query.len(), ..caller };
     let CallbackQuery { mut callbacks, messages } =
         callback_query(&query).map_err(CallbackError::Unreadable)?;
     drop(query);
