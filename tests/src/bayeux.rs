@@ -1,10 +1,6 @@
 //! A Bayeux client that keeps what one must keep, and shows everything it is told.
 
-<<<<<<< HEAD
-use std::net::{Ipv4Addr, SocketAddr};
-=======
 use std::net::{IpAddr, SocketAddr};
->>>>>>> main
 
 use serde_json::{Map, Value, json};
 
@@ -21,13 +17,8 @@ pub struct Client<'b> {
     pub broker: &'b Broker,
     /// Where it connects: to the broker, or to a proxy before it.
     pub address: SocketAddr,
-<<<<<<< HEAD
-    /// The address that it connects from, if not any.
-    pub source: Option<Ipv4Addr>,
-=======
     /// Where it connects from, if not from wherever the system likes.
     pub from: Option<IpAddr>,
->>>>>>> main
     /// The path it posts to.
     pub path: String,
     /// The session, once there is one.
@@ -48,11 +39,7 @@ impl<'b> Client<'b> {
         Self {
             broker,
             address: broker.listen,
-<<<<<<< HEAD
-            source: None,
-=======
             from: None,
->>>>>>> main
             path: "/bayeux".to_owned(),
             client_id: String::new(),
             cookie: None,
@@ -138,12 +125,7 @@ impl<'b> Client<'b> {
 
     /// Sends any request on the client's connection and keeps the cookie that comes back.
     pub fn exchange(&mut self, request: &Request) -> Response {
-<<<<<<< HEAD
-        let fresh = self.connection.take().unwrap_or_else(|| self.dial());
-        let connection = self.connection.insert(fresh);
-=======
         let mut connection = self.connection.take().unwrap_or_else(|| self.dial());
->>>>>>> main
         let response = connection.exchange(request);
         self.connection = Some(connection);
         if response.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
@@ -153,23 +135,15 @@ impl<'b> Client<'b> {
         response
     }
 
-<<<<<<< HEAD
-    fn dial(&self) -> Connection {
-        match self.source {
-            Some(source) => Connection::open_from(source, self.address),
-=======
     /// Opens a connection as it would.
     #[must_use]
     pub fn dial(&self) -> Connection {
         match self.from {
             Some(from) => Connection::open_from(from, self.address),
->>>>>>> main
             None => Connection::open(self.address),
         }
     }
 
-<<<<<<< HEAD
-=======
     /// The same client, but connecting from another address of this machine.
     #[must_use]
     pub fn at(mut self, from: &str) -> Self {
@@ -178,7 +152,6 @@ impl<'b> Client<'b> {
         self
     }
 
->>>>>>> main
     /// Forgets the connection; the next request opens another.
     pub fn disconnect_socket(&mut self) {
         self.connection = None;

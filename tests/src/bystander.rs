@@ -3,7 +3,7 @@
 //!
 //! They come from addresses of their own, so that a broker can tell them from whoever attacks.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -23,9 +23,9 @@ pub const PER_SECOND: u32 = 20;
 /// How long after the last one the next newcomer comes.
 const NEWCOMERS: Duration = Duration::from_millis(200);
 
-const READER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-const PUBLISHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
-const NEWCOMER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
+const READER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+const PUBLISHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
+const NEWCOMER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4));
 const CHANNEL: &str = "/bystanders";
 /// What is published last.
 const END: &str = "\"end\"";
@@ -105,7 +105,7 @@ impl Client {
         if reply["successful"] == true { Ok(messages) } else { Err(format!("{channel}: {reply}")) }
     }
 
-    fn shaken(source: Ipv4Addr, broker: SocketAddr) -> Result<Self, String> {
+    fn shaken(source: IpAddr, broker: SocketAddr) -> Result<Self, String> {
         let connection = Connection::open_from(source, broker);
         let mut client = Self { connection, id: String::new() };
         let fields = json!({"version": "1.0", "supportedConnectionTypes": ["long-polling"]});

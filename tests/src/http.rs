@@ -4,18 +4,10 @@ mod dial;
 mod message;
 
 use std::io::{self, Read, Write};
-<<<<<<< HEAD
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
-
-pub use dial::dial;
-=======
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-
->>>>>>> main
+pub use dial::dial;
 pub use message::{Request, Response};
 
 use self::message::parse_head;
@@ -42,26 +34,12 @@ impl Connection {
     /// Connects.
     #[must_use]
     pub fn open(peer: SocketAddr) -> Self {
-<<<<<<< HEAD
-        let stream = TcpStream::connect_timeout(&peer, PATIENCE).expect("a connection");
-        Self::over(stream, peer)
-    }
-
-    /// Connects from this address of the machine: all of 127.0.0.0/8 are loopback's.
-    #[must_use]
-    pub fn open_from(source: Ipv4Addr, peer: SocketAddr) -> Self {
-        Self::over(dial(source, peer, None).expect("a connection"), peer)
+        Self::over(TcpStream::connect_timeout(&peer, PATIENCE).expect("a connection"), peer)
     }
 
     /// Talks over a socket that is connected.
     #[must_use]
     pub fn over(stream: TcpStream, peer: SocketAddr) -> Self {
-=======
-        Self::over(TcpStream::connect_timeout(&peer, PATIENCE).expect("a connection"), peer)
-    }
-
-    fn over(stream: TcpStream, peer: SocketAddr) -> Self {
->>>>>>> main
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
@@ -71,10 +49,7 @@ impl Connection {
     /// Connects from another address of this machine, such as 127.0.0.2.
     #[must_use]
     pub fn open_from(local: IpAddr, peer: SocketAddr) -> Self {
-        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-        bind(&socket, &SocketAddr::new(local, 0)).expect("an address of this machine");
-        connect(&socket, &peer).expect("a connection");
-        Self::over(TcpStream::from(socket), peer)
+        Self::over(dial(local, peer, None).expect("a connection"), peer)
     }
 
     /// Our own address, which tells two connections apart.

@@ -1,7 +1,7 @@
 //! Doing things at a rate: an attack that only takes the processor away from everybody, the tests
 //! included, shows nothing.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::wait::now;
@@ -28,7 +28,7 @@ pub fn is_long() -> bool {
 
 /// One of the addresses that attackers come from: 127.0.1.0 to 127.0.255.255.
 #[must_use]
-pub fn attacker(number: usize) -> Ipv4Addr {
+pub fn attacker(number: usize) -> IpAddr {
     let [.., high, low] = (number % 0xff00).to_be_bytes();
-    Ipv4Addr::new(127, 0, high + 1, low)
+    Ipv4Addr::new(127, 0, high + 1, low).into()
 }

@@ -1,6 +1,6 @@
 //! Many sessions of one attacker, made with few connections.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ pub struct Pipe {
 impl Pipe {
     /// From this address.
     #[must_use]
-    pub fn open(broker: &Broker, source: Ipv4Addr) -> Self {
+    pub fn open(broker: &Broker, source: IpAddr) -> Self {
         let peer = broker.listen;
         Self { connection: Connection::open_from(source, peer), peer }
     }

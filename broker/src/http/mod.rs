@@ -16,12 +16,9 @@ pub mod event_source;
 pub mod gzip;
 pub mod headers;
 pub mod history;
-<<<<<<< HEAD
-pub mod incoming;
-=======
 pub mod http2;
+pub mod incoming;
 pub mod limited;
->>>>>>> main
 pub mod limits;
 pub mod listener;
 pub mod ndjson;

@@ -176,13 +176,7 @@ impl Lines {
     /// Takes in what came, as far as the limits allow now; false if nothing more is wanted.
     async fn work_off(&mut self) -> bool {
         let mut wakes = Wakes::default();
-<<<<<<< HEAD
         let mut begun = self.api.endpoint.exchange.now();
-        let bytes = chunk.copy_to_bytes(chunk.remaining());
-        let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
-        while let Some(piece) = pieces.next() {
-            if self.partial.wants_share(piece) {
-=======
         self.paused = self.pace.pay(&self.api).err();
         while !self.rest.is_empty() && self.paused.is_none() {
             let end = self.rest.iter().position(|byte| *byte == b'\n');
@@ -197,7 +191,6 @@ impl Lines {
                 return true;
             }
             if self.partial.wants_share(&piece) {
->>>>>>> main
                 drop(std::mem::take(&mut wakes));
                 let endpoint = &self.api.endpoint.body;
                 let share = endpoint.budget.share(endpoint.bytes);

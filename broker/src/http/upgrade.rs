@@ -20,12 +20,9 @@ use weft_protocol::ConnectionType;
 use super::bayeux::{Endpoint, Head};
 use super::connection::Peer;
 use super::headers;
-<<<<<<< HEAD
 use super::incoming::Incoming;
-=======
 use super::limited;
 use super::socket::Watched;
->>>>>>> main
 use super::stats::{Counted, HttpStats};
 use crate::exchange::Caller;
 use crate::transport::websocket::{self, SocketOptions};

@@ -1,7 +1,7 @@
 //! Sockets of one's own making: from an address of choice, with a window of choice.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 ///
 /// # Errors
 /// When there is no address, descriptor or peer left.
-pub fn dial(source: Ipv4Addr, peer: SocketAddr, window: Option<usize>) -> io::Result<TcpStream> {
+pub fn dial(source: IpAddr, peer: SocketAddr, window: Option<usize>) -> io::Result<TcpStream> {
     let fd = socket(AddressFamily::INET, SocketType::STREAM, None)?;
     if let Some(bytes) = window {
         set_socket_recv_buffer_size(&fd, bytes)?;
