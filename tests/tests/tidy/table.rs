@@ -335,7 +335,7 @@ pub(super) const TABLE: &[Area] = &[
         &["async"],
     ),
     area(&["broker/src/http/gzip.rs"], &["bytes", "flate2", "http", "tokio"], NO_SOCKETS),
-    area(&["broker/src/http/limits.rs"], &["parking_lot"], &["async"]),
+    area(&["broker/src/http/limits.rs"], &["crate::limits"], &["async"]),
     area(&["broker/src/http/stats.rs"], &["http", "prometheus"], &["async"]),
     area(
         &["broker/src/http/upgrade.rs"],
@@ -507,7 +507,7 @@ pub(super) const TABLE: &[Area] = &[
         NO_SOCKETS,
     ),
     area(
-        &["broker/src/server.rs"],
+        &["broker/src/server.rs", "broker/src/server/"],
         &[
             "crate::auth",
             "crate::config",
@@ -517,6 +517,7 @@ pub(super) const TABLE: &[Area] = &[
             HTTP,
             "crate::kept",
             "crate::policing",
+            "crate::server",
             "crate::storage",
             "crate::ticker",
             "crate::transport",
