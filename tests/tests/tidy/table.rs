@@ -255,7 +255,7 @@ pub(super) const TABLE: &[Area] = &[
             "tracing",
             "weft_protocol",
         ],
-        NO_SOCKETS,
+        &["TcpStream", "TcpListener"],
     ),
     area(
         &["broker/src/transport/websocket.rs", "broker/src/transport/websocket/"],
