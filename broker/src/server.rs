@@ -1,5 +1,6 @@
 //! The one place that wires everything together, and takes it down again in order.
 
+mod entrance;
 mod hooked;
 mod limits;
 
@@ -36,11 +37,9 @@ use crate::http::gzip::{Gzip, GzipOptions};
 use crate::http::limits::{ConnectionLimits, Gate};
 use crate::http::listener::{Listener, ListenerOptions};
 use crate::http::origins::{AllowedOrigin, Origins};
-use crate::http::proxies::Proxies;
 use crate::http::routes::{self, Site};
 use crate::http::stats::HttpStats;
 use crate::http::streams::Streams;
-use crate::http::tls::{Tls, TlsOptions, TlsStats};
 use crate::http::upgrade::Sockets;
 use crate::kept::{rules, storage_options};
 use crate::policing;
@@ -100,8 +99,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let registry = Registry::new();
     let stats = Stats::register(&registry).map_err(about("metrics"))?;
     let http_stats = HttpStats::register(&registry).map_err(about("metrics"))?;
-    let tls_stats = TlsStats::register(&registry).map_err(about("metrics"))?;
-    let entrance = entrance(config, tls_stats)?;
+    let entrance = entrance::open(config, &registry)?;
     let (broker, storage) = open_broker(config, stats).await?;
     let auth_stats = AuthStats::register(&registry).map_err(about("metrics"))?;
     let (guard, access) =
@@ -129,9 +127,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     };
     running.storage.keep_ceiling(Arc::clone(&broker), running.stop_admin.clone());
     let connections = connection_limits(config);
-    if let Some(tls) = &entrance.tls {
-        tokio::spawn(Arc::clone(tls).watch(running.stop.clone()));
-    }
+    entrance::watch(&entrance, &running.stop);
     let listener = |socket, limits, entrance, tasks, stop: &CancellationToken| Listener {
         socket,
         entrance,
@@ -180,27 +176,6 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         "listening"
     );
     Ok(running)
-}
-
-/// What stands between sockets and requests on the public address.
-fn entrance(config: &Config, stats: TlsStats) -> Result<Entrance, StartError> {
-    let (tls, proxies, http2) = (&config.tls, &config.proxies, config.http.http2);
-    let options = TlsOptions {
-        cert: tls.cert.clone(),
-        key: tls.key.clone(),
-        handshake: tls.handshake_timeout.get(),
-        http2,
-    };
-    let open = || Tls::open(options, stats).map_err(|error| StartError(error.to_string()));
-    Ok(Entrance {
-        tls: tls.is_wanted().then(open).transpose()?,
-        proxies: Arc::new(Proxies {
-            trusted: proxies.trusted.iter().map(|network| network.0).collect(),
-            forwarded: proxies.forwarded == config::Forwarded::XForwardedFor,
-            protocol: proxies.protocol,
-        }),
-        http2,
-    })
 }
 
 /// The core, with what is kept from before.

@@ -73,6 +73,15 @@ impl<'b> Client<'b> {
         client
     }
 
+    /// A client with a session for whoever a token is about, whose first connect is done.
+    #[must_use]
+    pub fn with_token(broker: &'b Broker, token: &str) -> Self {
+        let mut client = Self::new(broker);
+        ok(&client.handshake_with(serde_json::json!({"ext": {"token": token}})));
+        assert_eq!(client.connect().len(), 1);
+        client
+    }
+
     /// A client that keeps no cookies, with a session whose first connect is done.
     #[must_use]
     pub fn without_cookies(broker: &'b Broker) -> Self {

@@ -107,7 +107,8 @@ impl Http2 {
             let (response, mut stream) =
                 send.send_request(head, body.is_empty()).expect("a stream");
             if !body.is_empty() {
-                stream.send_data(body, true).expect("a body");
+                // It may be answered already.
+                let _ = stream.send_data(body, true);
             }
             (response, stream)
         });
@@ -154,7 +155,8 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = client::Builder::new();
-    builder.initial_window_size(window);
+    // A response that nobody has read yet takes nothing from the others.
+    builder.initial_window_size(window).initial_connection_window_size(1 << 24);
     let (send, connection) = builder.handshake(io).await.expect("a connection");
     (send, tokio::spawn(connection))
 }
@@ -207,10 +209,10 @@ impl Stream {
     /// When the stream or the connection ends before it.
     pub fn try_response(&mut self) -> Result<Response, h2::Error> {
         let Self { runtime, response, arrived, .. } = self;
+        let mut body = Vec::new();
         let whole = async {
             Self::head(response, arrived).await?;
             let (head, mut stream) = arrived.take().expect("a head").into_parts();
-            let mut body = Vec::new();
             while let Some(data) = stream.data().await {
                 let data = data?;
                 body.extend_from_slice(&data);
@@ -223,10 +225,31 @@ impl Stream {
                 version: "HTTP/2".to_owned(),
                 status: head.status.as_u16(),
                 headers: head.headers.iter().map(header).collect(),
-                body,
+                body: Vec::new(),
             })
         };
-        runtime.block_on(async { timeout(PATIENCE, whole).await }).expect("an answer in time")
+        let whole = runtime.block_on(async { timeout(PATIENCE, whole).await });
+        let whole =
+            whole.unwrap_or_else(|_| panic!("an answer in time, {} bytes came", body.len()));
+        whole.map(|response| Response { body, ..response })
+    }
+
+    /// Takes what comes and makes no room for more, until the stream breaks off: how many bytes that
+    /// were, and what became of it.
+    #[must_use]
+    pub fn starve(&mut self) -> (usize, h2::Error) {
+        let Self { runtime, arrived, .. } = self;
+        let body = arrived.as_mut().expect("an answer that has begun").body_mut();
+        let all = async {
+            let mut count = 0;
+            loop {
+                match body.data().await.expect("no good end") {
+                    Ok(data) => count += data.len(),
+                    Err(error) => return (count, error),
+                }
+            }
+        };
+        runtime.block_on(async { timeout(PATIENCE, all).await }).expect("an end in time")
     }
 
     /// The answer's messages.

@@ -16,6 +16,7 @@ pub mod hook;
 pub mod http;
 pub mod http2;
 pub mod jsonp;
+pub mod kept_file;
 pub mod key_server;
 pub mod lines;
 pub mod process;

@@ -424,6 +424,42 @@ fn mistakes_in_a_policy_are_found() {
 }
 
 #[test]
+fn the_examples_of_sources_and_keys_say_every_key() {
+    let from = EXAMPLE.find("# [[auth.tokens]]").unwrap();
+    let end = EXAMPLE[from..].find("# Who may do what where").unwrap();
+    let example = &EXAMPLE[from..from + end];
+    let full =
+        [Table::try_from(TokenSource::full()).unwrap(), Table::try_from(ApiKey::full()).unwrap()];
+    for key in full.iter().flat_map(Table::keys) {
+        assert!(example.contains(&format!("# {key} = ")), "{key}");
+    }
+    // Of the places of keys one is enough.
+    let others = ["pem = ", "secret = ", "secret_file = "];
+    let lines = example.lines().map(|line| line.trim_start_matches("# "));
+    let lines = lines.filter(|line| line.starts_with('[') || line.contains(" = "));
+    let lines: Vec<&str> =
+        lines.filter(|line| !others.iter().any(|other| line.starts_with(other))).collect();
+    let auth = load_text(&format!("[auth]\nmode = 'token'\n{}", lines.join("\n"))).unwrap().auth;
+    assert_eq!((auth.tokens.len(), auth.keys.len()), (1, 1));
+    assert_eq!(auth.tokens[0].refresh, TokenSource::default().refresh);
+    assert!(auth.tokens[0].require_exp && auth.keys[0].expires.is_some());
+}
+
+#[test]
+fn secrets_and_keys_are_not_shown() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let text = format!(
+        "[auth]\nmode = 'token'\n[[auth.tokens]]\nname = 'a'\nalgorithms = ['HS256']\nsecret = '{secret}'\n"
+    );
+    let config = load_text(&text).unwrap();
+    assert_eq!(config.auth.tokens[0].secret.as_ref().unwrap().expose(), secret);
+    assert!(!format!("{config:?}").contains(secret));
+    let variable = format!("[{{ name = 'a', algorithms = ['HS256'], secret = '{secret}' }}]");
+    let env = [("WEFT_AUTH_MODE", "token"), ("WEFT_AUTH_TOKENS", &variable)];
+    assert_eq!(load_env(&env).unwrap().config.auth, config.auth);
+}
+
+#[test]
 fn rules_that_can_never_match_are_mistakes() {
     for (first, second, fine) in [
         ("/a/**", "/a/b", false),

@@ -86,13 +86,13 @@ impl Broker {
     }
 
     /// Fresh credentials of whom a session speaks for: they hold from now on. A session that subscribes
-    /// to what they do not allow ends, and its client starts over with what they do.
+    /// to what they do not allow ends, and its client starts over with what they do. Whether it lives.
     pub fn renew(
         &self,
         session: &Arc<SessionHandle>,
         who: &Arc<Principal>,
         allowed: impl Fn(&str) -> bool,
-    ) {
+    ) -> bool {
         {
             let mut state = session.state.lock();
             let fresher = |own: &Arc<Principal>| {
@@ -100,7 +100,7 @@ impl Broker {
                 **own != **who && rank(own.expires) <= rank(who.expires)
             };
             if state.ended.is_some() || !state.grant.who().is_some_and(fresher) {
-                return;
+                return state.ended.is_none();
             }
             state.grant = Grant::to(Some(Arc::clone(who)), self.clock.now(), self.clock.wall_us());
             let idle_max = self.idle_max(&state);
@@ -110,9 +110,11 @@ impl Broker {
         }
         self.stats.renewed.inc();
         let patterns = own(session).patterns.clone();
-        if !patterns.iter().all(|pattern| allowed(pattern)) {
+        let all = patterns.iter().all(|pattern| allowed(pattern));
+        if !all {
             self.end(session, End::Revoked);
         }
+        all
     }
 
     /// Ends the sessions of which this does not hold any more: whom they speak for, and what they

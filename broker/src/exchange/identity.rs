@@ -56,10 +56,8 @@ impl Exchange {
             None => caller.who.clone(),
         };
         match who {
-            // A socket's head was read long ago.
-            Who::Known(who) if who.expires.is_some_and(|at| self.guard.wall_s() >= at) => {
-                Who::Unsaid
-            }
+            // A socket's head was read long ago: its token may have expired, its key may be gone.
+            Who::Known(who) if !self.guard.holds(&who) => Who::Unsaid,
             who => who,
         }
     }

@@ -65,10 +65,12 @@ impl<'x, 'm> Turn<'x, 'm> {
     ) -> Self {
         let client_id = messages.iter().find_map(|message| message.client_id.as_deref());
         let known = if let Who::Known(known) = &said { Some(known) } else { None };
-        let speaker = broker.find(client_id, caller.browser, known.map(|known| &**known));
+        let mut speaker = broker.find(client_id, caller.browser, known.map(|known| &**known));
         if let (Ok(session), Some(known)) = (&speaker, known) {
             let may = |pattern: &str| guard.may(Some(known), Action::Subscribe, pattern);
-            broker.renew(session, known, may);
+            if !broker.renew(session, known, may) {
+                speaker = Err(Stranger { exists: false });
+            }
         }
         let who = speaker.as_ref().ok().and_then(|session| broker.principal(session));
         let barred = match (&said, &speaker) {

@@ -390,6 +390,13 @@ impl Peer {
         handed.push_back(Handed { session, reply_no, written: false });
     }
 
+    /// The response is over; what it carried and was not handed over goes again.
+    pub(super) fn broke_off(&self) {
+        if let Some(stream) = &self.stream {
+            drop(stream.carried.lock().take());
+        }
+    }
+
     /// Whether the response carries events that are not handed over.
     pub(super) fn has_carried(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.carried.lock().is_some())

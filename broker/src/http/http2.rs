@@ -162,6 +162,10 @@ async fn tend<F: Future>(stream: F, peer: Option<Arc<Peer>>, time: Duration) {
         stuck.as_mut().map_or(Poll::Pending, |(_, deadline)| deadline.as_mut().poll(cx))
     })
     .await;
+    // Before the client hears of it, and comes back.
+    if let Some(peer) = peer {
+        peer.broke_off();
+    }
 }
 
 /// A response's body, in pieces. The events in it count as handed over once hyper has asked for what

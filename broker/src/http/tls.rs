@@ -89,6 +89,8 @@ impl TlsStats {
 pub struct Tls {
     options: TlsOptions,
     current: ArcSwap<ServerConfig>,
+    /// The files as they were when they were first read.
+    opened: Stamps,
     stats: TlsStats,
 }
 
@@ -116,9 +118,11 @@ impl Tls {
     /// # Errors
     /// When they cannot be used.
     pub fn open(options: TlsOptions, stats: TlsStats) -> Result<Arc<Self>, BadCertificate> {
+        // Before they are read: what changes meanwhile is a change.
+        let opened = stamps(&options);
         let (config, expires) = load(&options)?;
         stats.expires.set(expires);
-        Ok(Arc::new(Self { options, current: ArcSwap::new(config), stats }))
+        Ok(Arc::new(Self { options, current: ArcSwap::new(config), opened, stats }))
     }
 
     /// Reads certificate and key again; new connections get the new ones. If they cannot be used, the
@@ -140,18 +144,16 @@ impl Tls {
 
     /// Reads them again whenever their files have changed, until told to stop.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
-        let look = || {
-            let tls = Arc::clone(&self);
-            tokio::task::spawn_blocking(move || tls.stamps())
-        };
-        let Ok(mut known) = look().await else { return };
+        let mut known = self.opened;
         let mut last = known;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            let Ok(now) = look().await else { return };
+            let tls = Arc::clone(&self);
+            let looking = tokio::task::spawn_blocking(move || stamps(&tls.options));
+            let Ok(now) = looking.await else { return };
             let still = std::mem::replace(&mut last, now) == now;
             if still && now != known {
                 known = now;
@@ -161,10 +163,6 @@ impl Tls {
                 }
             }
         }
-    }
-
-    fn stamps(&self) -> [Option<Stamp>; 2] {
-        [&self.options.cert, &self.options.key].map(|path| Stamp::of(path))
     }
 
     /// Performs the handshake; the connection, and whether it speaks HTTP/2.
@@ -195,6 +193,12 @@ struct Stamp {
     inode: u64,
     length: u64,
     modified: (i64, i64),
+}
+
+type Stamps = [Option<Stamp>; 2];
+
+fn stamps(options: &TlsOptions) -> Stamps {
+    [&options.cert, &options.key].map(|path| Stamp::of(path))
 }
 
 impl Stamp {

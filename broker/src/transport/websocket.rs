@@ -25,6 +25,7 @@ use weft_protocol::{Body, BodyError};
 
 use self::frames::Outgoing;
 use self::pulse::Pulse;
+use crate::core::held::Release;
 use crate::core::id::SessionId;
 use crate::core::outlet::{Outlet, OutletKind, Push, Pushed};
 use crate::exchange::{Answer, Caller, Exchange, FrameLimits, HeldConnect, SocketTurn, events};
@@ -230,7 +231,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             let Some(outlet) = &mut self.outlet else { return Ok(()) };
             match outlet.poll(now) {
                 None => return Ok(()),
-                Some(Push::Over(_)) => self.outlet = None,
+                Some(Push::Over(why)) => {
+                    self.outlet = None;
+                    if why == Release::Lapsed {
+                        // Fresh credentials may come by it.
+                        self.spoken = now;
+                    }
+                }
                 Some(Push::Events(Pushed { batch, .. })) => {
                     // A loss before these is told before them.
                     self.answer_held().await?;

@@ -363,7 +363,7 @@ pub(super) const TABLE: &[Area] = &[
         &["async"],
     ),
     area(&["broker/src/http/gzip.rs"], &["bytes", "flate2", "http", "tokio"], NO_SOCKETS),
-    area(&["broker/src/http/limits.rs"], &["parking_lot"], &["async"]),
+    area(&["broker/src/http/limits.rs"], &["crate::limits"], &["async"]),
     area(&["broker/src/http/stats.rs"], &["http", "prometheus"], &["async"]),
     area(
         &["broker/src/http/upgrade.rs"],
@@ -549,6 +549,7 @@ pub(super) const TABLE: &[Area] = &[
             HTTP,
             "crate::kept",
             "crate::policing",
+            "crate::server",
             "crate::storage",
             "crate::ticker",
             "crate::transport",
