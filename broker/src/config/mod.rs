@@ -43,7 +43,6 @@ pub use channels::{BacklogSize, Channel, Durability};
 pub use compression::Compression;
 pub use error::ConfigError;
 pub use hook::{Hook, HookEvent, HookServices, OnError};
-pub use load::{Loaded, environment, load};
 pub use load::{Loaded, environment, load, of};
 pub use origin::OriginPattern;
 pub use proxies::{Forwarded, Network, Proxies};
