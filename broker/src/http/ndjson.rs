@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
 use weft_protocol::{ChannelName, Error, publish_line};
@@ -28,6 +29,8 @@ const UNDER_WAY: usize = 256;
 /// Bytes of outcomes in one piece of the answer, and pieces that wait for the reader.
 const PIECE: usize = 64 << 10;
 const PIECES: usize = 4;
+/// Others have their turn after so long: a line may be for very many.
+const TURN: Duration = Duration::from_millis(2);
 
 /// One stream of messages.
 #[derive(Debug)]
@@ -174,6 +177,7 @@ impl Lines {
     /// Takes in what came, as far as the limits allow now; false if nothing more is wanted.
     async fn work_off(&mut self) -> bool {
         let mut wakes = Wakes::default();
+        let mut begun = self.api.endpoint.exchange.now();
         self.paused = self.pace.pay(&self.api).err();
         while !self.rest.is_empty() && self.paused.is_none() {
             let end = self.rest.iter().position(|byte| *byte == b'\n');
@@ -209,6 +213,11 @@ impl Lines {
             }
             if !self.line(&mut wakes).await {
                 return false;
+            }
+            let now = self.api.endpoint.exchange.now();
+            if now.saturating_duration_since(begun) > TURN {
+                yield_now().await;
+                begun = now;
             }
         }
         true
