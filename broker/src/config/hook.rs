@@ -23,8 +23,8 @@ pub struct Hook {
     /// Which calls of `/service` it answers: true, false, or a list of patterns below it. Default
     /// true: a call that it does not know it can refuse.
     pub services: HookServices,
-    /// How long an answer may take, 10ms to 30s, the wait for one of the `concurrent` places included.
-    /// Default 2s: a client waits for it.
+    /// How long an answer may take, 10ms to 30s, the wait for one of the `concurrent` places included;
+    /// no more than `websocket.pong_timeout`. Default 2s: a client waits for it.
     pub timeout: HumanDuration,
     /// How long a decision may be remembered, up to 24h; the answer may say less. Default 0s, which
     /// remembers none: it would not see what is published then.
@@ -150,6 +150,16 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     );
     let (short, long) = (HumanDuration::millis(10), HumanDuration::secs(30));
     problems.range("hook.timeout", hook.timeout, (short, long));
+    let unread = config.bayeux.websocket && hook.timeout > config.websocket.pong_timeout;
+    problems.unless(
+        hook.url.is_empty() || !unread,
+        &["hook.timeout", "websocket.pong_timeout"],
+        format!(
+            "hook.timeout ({}) is more than websocket.pong_timeout ({}): while the hook is asked, \
+             nothing is read of the socket that asks",
+            hook.timeout, config.websocket.pong_timeout
+        ),
+    );
     let (none, day) = (HumanDuration::secs(0), HumanDuration::secs(24 * 3_600));
     problems.range("hook.cache", hook.cache, (none, day));
     problems.positive("hook.cache_entries", hook.cache_entries);

@@ -297,7 +297,8 @@ impl Hook {
 
     fn remember(&self, party: &Party<'_>, matter: &Matter<'_>, answer: &Answer) {
         let most = self.options.cache;
-        let time = answer.cache.map_or(most, |seconds| seconds.min(most));
+        // What is granted for a time is not granted for longer by being remembered.
+        let time = most.min(answer.lasts());
         if time.is_zero() || answer.is_large() {
             return;
         }
@@ -368,8 +369,8 @@ impl Refusal {
     }
 }
 
-fn service_denied(names: Vec<String>) -> Error {
-    Error::ServiceDenied(names.concat())
+fn service_denied(mut names: Vec<String>) -> Error {
+    Error::ServiceDenied(names.pop().unwrap_or_default())
 }
 
 /// One name of several.

@@ -109,7 +109,7 @@ fn a_client_that_goes_away_gives_its_place_back() {
         Some(1) => weft_tests::hook::Say::Nothing,
         _ => yes(),
     });
-    let section = "events = [\"publish\"]\nconcurrent = 1\ntimeout = \"30s\"";
+    let section = "events = [\"publish\"]\nconcurrent = 1\ntimeout = \"20s\"";
     let broker = Broker::with(&hook.section(section));
     let mut client = Client::connected(&broker);
     let waiting = start(&mut client, "/a", json!({"data": 1}));
