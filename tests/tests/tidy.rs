@@ -198,6 +198,7 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("broker/src/http/tls.rs", "files are looked at now and then"),
     ("clients/src/driver.rs", "the advised interval"),
     ("tests/src/delay.rs", "a long wire"),
+    ("tests/src/key_server.rs", "somebody who takes their time to answer"),
     ("tests/src/tls.rs", "one thread carries bytes both ways"),
     ("tests/src/wait.rs", "the one way to wait"),
     ("tests/tests/latency.rs", "publications at random moments"),

@@ -4,6 +4,7 @@
 //! request itself published is among them, and go first: events, then replies in the order of the
 //! requests, the connect reply last (decisions 3.2). A connect that stands alone may be held.
 
+mod asking;
 mod connect;
 mod identity;
 mod meter;
@@ -206,15 +207,17 @@ impl Exchange {
     /// Works off messages in their order. Each may be for very many, so others have their turn in
     /// between.
     async fn take_all<'m>(&self, turn: &mut Turn<'_, 'm>, messages: &'m [Message<'m>]) {
+        let line = turn.ask(messages).await;
         let mut begun = self.now();
-        for message in messages {
-            turn.take(message);
+        for (place, message) in messages.iter().enumerate() {
+            turn.take(place, message);
             let now = self.now();
             if now.saturating_duration_since(begun) > TURN {
                 yield_now().await;
                 begun = now;
             }
         }
+        drop(line);
     }
 
     /// Who may do what.
