@@ -1,5 +1,9 @@
 //! The one place that wires everything together, and takes it down again in order.
 
+mod entrance;
+mod hooked;
+mod limits;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +28,7 @@ use crate::exchange::Exchange;
 use crate::guard::Guard;
 use crate::http::admin::Admin;
 use crate::http::api::Api;
+use crate::http::arrival::Entrance;
 use crate::http::bayeux::Endpoint;
 use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::connection::Deadlines;
@@ -94,11 +99,12 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let registry = Registry::new();
     let stats = Stats::register(&registry).map_err(about("metrics"))?;
     let http_stats = HttpStats::register(&registry).map_err(about("metrics"))?;
+    let entrance = entrance::open(config, &registry)?;
     let (broker, storage) = open_broker(config, stats).await?;
     let auth_stats = AuthStats::register(&registry).map_err(about("metrics"))?;
     let (guard, access) =
         policing::guard(&config.auth, auth_stats, broker.clock()).map_err(about("auth"))?;
-    let guard = Arc::new(guard);
+    let guard = Arc::new(hooked::with_hook(guard, config, &registry, broker.clock())?);
     let bodies = BodyBudget::new(size(config.limits.body_bytes_total.get()));
     let admin_origins = origins(config, config.admin);
     let gzip = Arc::new(gzip(config));
@@ -121,8 +127,10 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     };
     running.storage.keep_ceiling(Arc::clone(&broker), running.stop_admin.clone());
     let connections = connection_limits(config);
-    let listener = |socket, limits, tasks, stop: &CancellationToken| Listener {
+    entrance::watch(&entrance, &running.stop);
+    let listener = |socket, limits, entrance, tasks, stop: &CancellationToken| Listener {
         socket,
+        entrance,
         options: listener_options(config),
         gate: Gate::new(limits),
         stats: http_stats.clone(),
@@ -139,14 +147,16 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     });
     let endpoint = endpoint(config, &broker, cookies, bodies, gzip, Arc::clone(&guard));
     let site = site(config, endpoint, sockets, &broker, &http_stats);
-    let public = listener(public, connections, running.public_tasks.clone(), &running.stop);
+    let tasks = running.public_tasks.clone();
+    let public = listener(public, connections, entrance, tasks, &running.stop);
     tokio::spawn(public.serve(routes::public(site)));
     let few = ConnectionLimits {
         total: ADMIN_CONNECTIONS,
         per_address: ADMIN_CONNECTIONS,
         loopback: false,
     };
-    let private = listener(private, few, TaskTracker::new(), &running.stop_admin);
+    let plain = Entrance::default();
+    let private = listener(private, few, plain, TaskTracker::new(), &running.stop_admin);
     tokio::spawn(private.serve(routes::admin(Arc::new(admin))));
     if let Some(access) = &running.access {
         let (changed, stop) = (access.changed(), running.stop_admin.clone());
@@ -346,7 +356,7 @@ fn decode_limits(config: &Config) -> DecodeLimits {
 }
 
 fn core_options(config: &Config) -> Options {
-    let limits = &config.limits;
+    let bounds = &config.limits;
     Options {
         timeout: config.sessions.timeout.get(),
         interval: config.sessions.interval.get(),
@@ -356,24 +366,24 @@ fn core_options(config: &Config) -> Options {
         held_per_browser: usize::try_from(config.browsers.held_per_browser).ok(),
         browser_interval: config.browsers.interval.get(),
         queue: QueueLimits {
-            messages: size(limits.queue_messages),
-            bytes: size(limits.queue_bytes.get()),
+            messages: size(bounds.queue_messages),
+            bytes: size(bounds.queue_bytes.get()),
         },
-        queue_policy: match limits.queue_policy {
+        queue_policy: match bounds.queue_policy {
             config::QueuePolicy::Spill => QueuePolicy::Spill,
             config::QueuePolicy::DropOldest => QueuePolicy::DropOldest,
             config::QueuePolicy::Disconnect => QueuePolicy::Disconnect,
         },
-        unkept_policy: match limits.queue_policy_unkept {
+        unkept_policy: match bounds.queue_policy_unkept {
             config::UnkeptPolicy::DropOldest => UnkeptPolicy::DropOldest,
             config::UnkeptPolicy::Disconnect => UnkeptPolicy::Disconnect,
         },
-        queue_bytes_total: size(limits.queue_bytes_total.get()),
-        response_bytes: size(limits.response_bytes.get()),
-        response_messages: size(limits.response_messages),
-        response_bytes_total: size(limits.response_bytes_total.get()),
-        subscriptions_per_session: size(limits.subscriptions_per_session),
-        subscriptions_total: size(limits.subscriptions),
+        queue_bytes_total: size(bounds.queue_bytes_total.get()),
+        response_bytes: size(bounds.response_bytes.get()),
+        response_messages: size(bounds.response_messages),
+        response_bytes_total: size(bounds.response_bytes_total.get()),
+        subscriptions_per_session: size(bounds.subscriptions_per_session),
+        subscriptions_total: size(bounds.subscriptions),
         deliver_on_any_reply: config.deliver_on_any_reply,
         rules: rules(config),
         past: PastLimits {
@@ -382,6 +392,7 @@ fn core_options(config: &Config) -> Options {
         },
         repeat_window: config.publish.repeat_window.get(),
         repeat_keys: size(config.publish.repeat_keys),
+        limits: limits::options(config),
     }
 }
 

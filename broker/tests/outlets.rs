@@ -22,6 +22,7 @@ use weft_broker::core::publishing::Publication;
 use weft_broker::core::rules::{Durability, Rule, Rules};
 use weft_broker::core::session::SessionHandle;
 use weft_broker::core::stats::Stats;
+use weft_broker::limits::Payer;
 use weft_protocol::{ChannelLimits, ChannelName};
 
 use self::common::{Chance, VirtualClock};
@@ -198,6 +199,8 @@ impl World {
             advice: None,
             ack: None,
             carrier,
+            holds_up: true,
+            payer: Payer::default(),
         };
         (self.broker.receive_connect(&self.session, &connect).expect("it lives"), id)
     }

@@ -14,6 +14,7 @@ use weft_broker::core::publishing::Publication;
 use weft_broker::core::rules::{Rule, Rules};
 use weft_broker::core::session::SessionHandle;
 use weft_broker::core::stats::Stats;
+use weft_broker::limits::Payer;
 use weft_persistence::Retention;
 use weft_protocol::{ChannelLimits, ChannelName};
 
@@ -50,6 +51,8 @@ fn connect(id: &str) -> ConnectRequest<'_> {
         advice: None,
         ack: None,
         carrier: Carrier::Poll,
+        holds_up: true,
+        payer: Payer::default(),
     }
 }
 

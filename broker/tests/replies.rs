@@ -14,6 +14,7 @@ use weft_broker::core::proof::{Carrier, ConnectRequest};
 use weft_broker::core::publishing::Publication;
 use weft_broker::core::session::SessionHandle;
 use weft_broker::core::stats::Stats;
+use weft_broker::limits::Payer;
 use weft_protocol::{ChannelLimits, ChannelName};
 
 fn connect(broker: &Broker, session: &Arc<SessionHandle>, id: &str) -> Connected {
@@ -24,6 +25,8 @@ fn connect(broker: &Broker, session: &Arc<SessionHandle>, id: &str) -> Connected
         advice: None,
         ack: None,
         carrier: Carrier::Poll,
+        holds_up: true,
+        payer: Payer::default(),
     };
     let received = broker.receive_connect(session, &request).expect("it lives");
     broker.answer_connect(session, received, Some(id), false)

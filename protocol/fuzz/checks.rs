@@ -4,8 +4,10 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 use weft_protocol::{
-    Array, Body, BodyError, CallbackName, ChannelLimits, ChannelName, DecodeLimits, Message,
-    Pattern, Reply, ReplyExt, Request, callback_query, event, publisher_ext, timesync, wrap,
+    Array, Body, BodyError, CURSOR_BYTES_MAX, CallbackName, ChannelLimits, ChannelName, Cursor,
+    DecodeLimits, KEY_BYTES_MAX, Message, Pattern, Publication, Reply, ReplyExt, Request, Start,
+    callback_query, event, publish_array, publish_data, publish_line, publisher_ext, timesync,
+    wrap,
 };
 
 /// Invariant: no body panics. An accepted one has messages within the limit; every reply and event
@@ -178,4 +180,83 @@ pub(crate) fn callback(bytes: &[u8]) {
     let inner = script.strip_prefix(&opening).and_then(|rest| rest.strip_suffix(");"));
     let inner = inner.expect("the frame is as it should be");
     assert_eq!(serde_json::from_str::<Value>(inner).expect("still JSON"), value);
+}
+
+/// Invariant: what is published over plain HTTP, as data, as a line and as an array, does not panic;
+/// what is accepted is on one line, means what it meant, and becomes an event that is a message.
+pub(crate) fn publication(bytes: &[u8]) {
+    let limits = DecodeLimits::default();
+    match publish_data(bytes, &limits) {
+        Ok(data) => {
+            assert!(!data.contains(['\r', '\n']));
+            // Numbers may be larger than any that is read here; they are text.
+            let before = serde_json::from_slice::<Value>(bytes).ok();
+            assert_eq!(serde_json::from_str(&data).ok(), before);
+            assert!(serde_json::from_str::<&RawValue>(&data).is_ok());
+        }
+        Err(error) => assert!(matches!(error.status(), 400 | 413)),
+    }
+    match publish_line(bytes, &limits, Some("token")) {
+        Ok(one) => publishable(&one, &limits),
+        Err(error) => assert!(matches!(error.status(), 400 | 403 | 405 | 413)),
+    }
+    match publish_array(bytes, &limits, Some("token")) {
+        Ok(all) => {
+            assert!(all.len() <= limits.messages);
+            all.iter().flatten().for_each(|one| publishable(one, &limits));
+        }
+        Err(error) => assert!(matches!(error.status(), 400 | 413)),
+    }
+}
+
+fn publishable(one: &Publication<'_>, limits: &DecodeLimits) {
+    let name = ChannelName::parse(&one.channel, &limits.channel).expect("names are checked");
+    assert!(!name.is_meta() && !name.is_service());
+    assert!(one.key.as_ref().is_none_or(|key| (1..=KEY_BYTES_MAX).contains(&key.len())));
+    let event = event(name, &one.data, one.ext.as_deref());
+    assert!(!event.contains(['\r', '\n']));
+    let again = publish_line(event.as_bytes(), limits, Some("token"))
+        .expect("an event is a message to publish");
+    assert_eq!(again, Publication { key: None, ..one.clone() });
+}
+
+/// Invariant: no text panics as a cursor, nor does the same with a right check behind it; what is
+/// read is written as it was meant, in bounds, and only goes forward.
+pub(crate) fn cursor(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = Cursor::parse(text);
+    let open = format!("w{text}");
+    // FNV-1a, folded to 20 bits: a fuzzer does not guess it.
+    let hash = open
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let Ok(mut cursor) =
+        Cursor::parse(&format!("{open}~{}", base36((hash ^ (hash >> 16)) & 0xf_ffff)))
+    else {
+        return;
+    };
+    written(&cursor);
+    let far = cursor.channels().map(|(_, position)| position).max().unwrap_or(0);
+    cursor.see("/a/b", far);
+    written(&cursor);
+    cursor.see_all(far / 2);
+    assert!(cursor.channels().all(|(_, position)| position > far / 2));
+    assert!(matches!(cursor.others(), Start::After(others) if others >= far / 2));
+    written(&cursor);
+}
+
+fn written(cursor: &Cursor) {
+    let text = cursor.to_string();
+    assert!(text.len() <= CURSOR_BYTES_MAX);
+    assert!(text.bytes().all(|byte| byte.is_ascii_graphic()));
+    assert_eq!(Cursor::parse(&text).as_ref(), Ok(cursor), "{text}");
+}
+
+fn base36(mut number: u32) -> String {
+    let mut digits = Vec::new();
+    while number > 0 || digits.is_empty() {
+        digits.extend(char::from_digit(number % 36, 36));
+        number /= 36;
+    }
+    digits.iter().rev().collect()
 }

@@ -38,3 +38,13 @@ fn every_saved_channel_agrees_with_the_grammar() {
 fn every_saved_callback_stays_in_its_script() {
     run("callback", checks::callback);
 }
+
+#[test]
+fn every_saved_publication_means_what_it_meant() {
+    run("publication", checks::publication);
+}
+
+#[test]
+fn every_saved_cursor_is_written_as_it_was_meant() {
+    run("cursor", checks::cursor);
+}

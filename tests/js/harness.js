@@ -29,9 +29,11 @@ export class Broker {
   #args;
   #directory;
 
-  // `config` is TOML; `args` go to the command line. Ends with the test.
-  static async start(t, { config = '', args = [] } = {}) {
+  // `config` is TOML; `args` go to the command line; `scheme` is https where `config` says so. Ends
+  // with the test.
+  static async start(t, { config = '', args = [], scheme = 'http' } = {}) {
     const broker = new Broker();
+    broker.scheme = scheme;
     broker.#directory = await mkdtemp(join(tmpdir(), 'weft-js-'));
     const file = join(broker.#directory, 'weft.toml');
     await writeFile(file, config);
@@ -42,11 +44,11 @@ export class Broker {
   }
 
   get url() {
-    return `http://${this.address}/bayeux`;
+    return `${this.origin}/bayeux`;
   }
 
   get origin() {
-    return `http://${this.address}`;
+    return `${this.scheme}://${this.address}`;
   }
 
   async #launch(listen, admin) {

@@ -1,6 +1,6 @@
 //! A Bayeux client that keeps what one must keep, and shows everything it is told.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Map, Value, json};
 
@@ -17,6 +17,8 @@ pub struct Client<'b> {
     pub broker: &'b Broker,
     /// Where it connects: to the broker, or to a proxy before it.
     pub address: SocketAddr,
+    /// Where it connects from, if not from wherever the system likes.
+    pub from: Option<IpAddr>,
     /// The path it posts to.
     pub path: String,
     /// The session, once there is one.
@@ -37,6 +39,7 @@ impl<'b> Client<'b> {
         Self {
             broker,
             address: broker.listen,
+            from: None,
             path: "/bayeux".to_owned(),
             client_id: String::new(),
             cookie: None,
@@ -67,6 +70,15 @@ impl<'b> Client<'b> {
     pub fn subscribed(broker: &'b Broker, channel: impl Into<Value>) -> Self {
         let mut client = Self::connected(broker);
         ok(&client.subscribe(channel));
+        client
+    }
+
+    /// A client with a session for whoever a token is about, whose first connect is done.
+    #[must_use]
+    pub fn with_token(broker: &'b Broker, token: &str) -> Self {
+        let mut client = Self::new(broker);
+        ok(&client.handshake_with(serde_json::json!({"ext": {"token": token}})));
+        assert_eq!(client.connect().len(), 1);
         client
     }
 
@@ -122,14 +134,31 @@ impl<'b> Client<'b> {
 
     /// Sends any request on the client's connection and keeps the cookie that comes back.
     pub fn exchange(&mut self, request: &Request) -> Response {
-        let address = self.address;
-        let connection = self.connection.get_or_insert_with(|| Connection::open(address));
+        let mut connection = self.connection.take().unwrap_or_else(|| self.dial());
         let response = connection.exchange(request);
+        self.connection = Some(connection);
         if response.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             self.connection = None;
         }
         self.keep_cookie(&response);
         response
+    }
+
+    /// Opens a connection as it would.
+    #[must_use]
+    pub fn dial(&self) -> Connection {
+        match self.from {
+            Some(from) => Connection::open_from(from, self.address),
+            None => Connection::open(self.address),
+        }
+    }
+
+    /// The same client, but connecting from another address of this machine.
+    #[must_use]
+    pub fn at(mut self, from: &str) -> Self {
+        self.from = Some(from.parse().expect("an address"));
+        self.connection = None;
+        self
     }
 
     /// Forgets the connection; the next request opens another.
@@ -212,7 +241,7 @@ impl<'b> Client<'b> {
     /// The same with other fields besides the usual ones.
     pub fn start_connect_with(&mut self, fields: Value) -> Held {
         let message = self.message("/meta/connect", fields);
-        let mut connection = Connection::open(self.address);
+        let mut connection = self.dial();
         connection.start(&self.request(json!([message]).to_string()));
         Held(connection)
     }
@@ -277,7 +306,7 @@ impl<'b> Client<'b> {
     pub fn held_script(&mut self) -> Held {
         let before = self.broker.metric("weft_held_connects");
         let message = self.message("/meta/connect", json!({"connectionType": "callback-polling"}));
-        let mut connection = Connection::open(self.address);
+        let mut connection = self.dial();
         connection.start(&self.script("callback", &[json!([message])]));
         self.broker.wait_metric("weft_held_connects", |held| held > before);
         Held(connection)

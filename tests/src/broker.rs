@@ -165,6 +165,12 @@ impl Broker {
         });
     }
 
+    /// Writes its configuration anew and has it read.
+    pub fn reload(&self, toml: &str) {
+        std::fs::write(self.directory.0.join("weft.toml"), toml).expect("a configuration file");
+        self.signal(Signal::HUP);
+    }
+
     /// Connects to it.
     #[must_use]
     pub fn connect(&self) -> Connection {

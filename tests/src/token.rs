@@ -24,6 +24,8 @@ pub struct Maker {
     key: EncodingKey,
     kid: Option<String>,
     public: String,
+    /// The public key's own bytes, without what says of which kind they are.
+    bytes: Vec<u8>,
 }
 
 impl std::fmt::Debug for Maker {
@@ -70,8 +72,13 @@ impl Maker {
     /// Signs with a secret.
     #[must_use]
     pub fn with_secret(algorithm: Algorithm, secret: &[u8]) -> Self {
-        let key = EncodingKey::from_secret(secret);
-        Self { algorithm, key, kid: None, public: String::new() }
+        Self::with_key(algorithm, EncodingKey::from_secret(secret))
+    }
+
+    /// Signs with a key that is had already.
+    #[must_use]
+    pub fn with_key(algorithm: Algorithm, key: EncodingKey) -> Self {
+        Self { algorithm, key, kid: None, public: String::new(), bytes: Vec::new() }
     }
 
     /// Signs with a new key; RSA keys, which take long to make, are the same for all.
@@ -81,15 +88,17 @@ impl Maker {
             KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key")
         });
         let pair = |of| KeyPair::generate_for(of).expect("a key");
-        let pem = |pair: &KeyPair| (pair.serialize_pem(), pair.public_key_pem());
-        let ((private, public), read): (_, fn(&[u8]) -> _) = match algorithm {
+        let pem = |pair: &KeyPair| {
+            (pair.serialize_pem(), pair.public_key_pem(), pair.public_key_raw().to_vec())
+        };
+        let ((private, public, bytes), read): (_, fn(&[u8]) -> _) = match algorithm {
             Algorithm::ES256 => (pem(&pair(&PKCS_ECDSA_P256_SHA256)), EncodingKey::from_ec_pem),
             Algorithm::ES384 => (pem(&pair(&PKCS_ECDSA_P384_SHA384)), EncodingKey::from_ec_pem),
             Algorithm::EdDSA => (pem(&pair(&PKCS_ED25519)), EncodingKey::from_ed_pem),
             _ => (pem(&RSA), EncodingKey::from_rsa_pem),
         };
         let key = read(private.as_bytes()).expect("a key");
-        Self { algorithm, key, kid: None, public }
+        Self { algorithm, key, kid: None, public, bytes }
     }
 
     /// The same, with a name for its key.
@@ -106,6 +115,12 @@ impl Maker {
         self
     }
 
+    /// How it signs.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// The public key, in PEM.
     #[must_use]
     pub fn pem(&self) -> &str {
@@ -115,8 +130,13 @@ impl Maker {
     /// The public key as a JWK, with its name.
     #[must_use]
     pub fn jwk(&self) -> Value {
-        let jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a key");
-        let mut jwk = serde_json::to_value(jwk).expect("JSON");
+        let mut jwk = match self.algorithm {
+            Algorithm::EdDSA => {
+                json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "x": base64(&self.bytes)})
+            }
+            by => serde_json::to_value(Jwk::from_encoding_key(&self.key, by).expect("a key"))
+                .expect("JSON"),
+        };
         jwk["use"] = json!("sig");
         if let Some(kid) = &self.kid {
             jwk["kid"] = json!(kid);

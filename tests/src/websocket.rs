@@ -123,7 +123,14 @@ impl Socket {
     /// # Errors
     /// The answer, when it is not 101.
     pub fn try_upgraded(address: SocketAddr, request: &Request) -> Result<Self, Response> {
-        let mut connection = Connection::open(address);
+        Self::try_over(Connection::open(address), request)
+    }
+
+    /// Opens one over this connection.
+    ///
+    /// # Errors
+    /// The answer, when it is not 101.
+    pub fn try_over(mut connection: Connection, request: &Request) -> Result<Self, Response> {
         let response = connection.exchange(request);
         if response.status != 101 {
             return Err(response);

@@ -19,12 +19,12 @@ fn admitted(broker: &Broker) -> Connection {
 }
 
 /// Opens a connection that is turned away: an answer by itself, and the end.
-fn turned_away(broker: &Broker) {
+fn turned_away(broker: &Broker, status: u16, later: &str) {
     let mut connection = broker.connect();
     let response = connection.read().expect("an answer");
-    assert_eq!(response.status, 503);
+    assert_eq!(response.status, status);
     assert_eq!(response.header("Cache-Control"), Some("no-cache, no-store"));
-    assert_eq!(response.header("Retry-After"), Some("2"));
+    assert_eq!(response.header("Retry-After"), Some(later));
     assert!(connection.is_closed_by_peer());
 }
 
@@ -32,7 +32,7 @@ fn turned_away(broker: &Broker) {
 fn r33_one_address_has_a_bounded_number_of_connections() {
     let broker = Broker::with("[limits]\nloopback = true\nconnections_per_address = 8\n");
     let mut open: Vec<Connection> = (0..8).map(|_| admitted(&broker)).collect();
-    (0..3).for_each(|_| turned_away(&broker));
+    (0..3).for_each(|_| turned_away(&broker, 429, "5"));
     assert_eq!(broker.metric("weft_connections_refused_total{limit=\"address\"}"), 3.0);
     assert_eq!(broker.metric("weft_connections_refused_total{limit=\"total\"}"), 0.0);
     open.pop();
@@ -60,7 +60,7 @@ fn r33_r12_connections_in_all_are_bounded_and_operators_still_get_in() {
     let mut client = Client::connected(&broker);
     let mut held = client.held_connect();
     let open: Vec<Connection> = (0..4).map(|_| admitted(&broker)).collect();
-    turned_away(&broker);
+    turned_away(&broker, 503, "2");
     assert_eq!(broker.metric("weft_connections_refused_total{limit=\"total\"}"), 1.0);
     assert_eq!(broker.admin_get("/readyz").status, 200);
     assert!(held.is_waiting(), "a held poll is not what gives way");
@@ -267,6 +267,19 @@ fn r37_half_sent_heads_are_cut() {
         .collect();
     siege.0.wait_metric("weft_connections", |open| open <= 2.0);
     drop(many);
+    siege.over();
+}
+
+#[test]
+fn r37_connections_that_say_nothing_are_closed_like_late_heads_and_others_live_on() {
+    let siege = Siege::with("[http]\nhead_timeout = \"400ms\"\n");
+    let mut client = Client::connected(&siege.0);
+    let mut silent: Vec<Connection> = (0..200).map(|_| siege.0.connect()).collect();
+    siege.0.wait_metric("weft_connections", |open| open <= 2.0);
+    assert!(silent.iter_mut().all(Connection::is_closed_by_peer));
+    // Whoever has asked something may be silent for as long as an idle connection may.
+    ok(&client.publish("/a", 1));
+    ok(&client.disconnect());
     siege.over();
 }
 

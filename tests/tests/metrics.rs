@@ -9,8 +9,8 @@ use weft_tests::broker::{Broker, Setup};
 use weft_tests::held::Held;
 use weft_tests::http::{Connection, Request};
 
-/// Every metric that these tests move, or that is moved in `limits.rs`.
-const NAMES: [&str; 52] = [
+/// Every metric that these tests move, or that is moved where its own are.
+const NAMES: &[&str] = &[
     "weft_auth_keys_failed_total",
     "weft_auth_total",
     "weft_batch_messages",
@@ -22,15 +22,27 @@ const NAMES: [&str; 52] = [
     "weft_connects_demoted_total",
     "weft_connects_superseded_total",
     "weft_frame_bytes",
+    "weft_gaps_told_total",
     "weft_handshakes_total",
     "weft_held_connects",
     "weft_hold_seconds",
+    "weft_hook_seconds",
+    "weft_hook_total",
+    "weft_limited_total",
     "weft_messages_dropped_total",
     "weft_messages_in_total",
     "weft_messages_out_total",
+    "weft_messages_replayed_total",
     "weft_messages_resent_total",
+    "weft_past_bytes",
+    "weft_past_channels",
+    "weft_publish_keys",
+    "weft_publish_refused_total",
+    "weft_publish_repeats_total",
     "weft_queue_bytes",
     "weft_queue_messages",
+    "weft_rate_keys_shared_total",
+    "weft_replays_total",
     "weft_reply_bytes",
     "weft_responses_total",
     "weft_sessions",
@@ -39,16 +51,6 @@ const NAMES: [&str; 52] = [
     "weft_sessions_lapsed_total",
     "weft_sessions_renewed_total",
     "weft_spills_total",
-    "weft_subscriptions",
-    "weft_websockets",
-    "weft_gaps_told_total",
-    "weft_messages_replayed_total",
-    "weft_past_bytes",
-    "weft_past_channels",
-    "weft_publish_keys",
-    "weft_publish_repeats_total",
-    "weft_publish_refused_total",
-    "weft_replays_total",
     "weft_store_batch_records",
     "weft_store_bytes",
     "weft_store_channels",
@@ -63,6 +65,11 @@ const NAMES: [&str; 52] = [
     "weft_store_records",
     "weft_store_up",
     "weft_streams",
+    "weft_subscriptions",
+    "weft_tls_certificate_expires_seconds",
+    "weft_tls_handshakes_failed_total",
+    "weft_tls_reloads_total",
+    "weft_websockets",
 ];
 
 fn page(broker: &Broker) -> String {

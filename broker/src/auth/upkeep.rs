@@ -98,11 +98,17 @@ pub(super) async fn ask_again(shared: &Arc<Shared>, source: &Source) -> bool {
     tokio::spawn(ask(Arc::clone(shared), source.clone(), turn)).await.unwrap_or(false)
 }
 
-async fn ask(shared: Arc<Shared>, source: Source, turn: Turn) -> bool {
+async fn ask(shared: Arc<Shared>, source: Source, mut turn: Turn) -> bool {
     let Some(remote) = &source.remote else { return false };
     let answer: Result<Fresh, String> = remote.ask(|body| source.read(body, None)).await;
     let changed = match answer {
-        Ok(fresh) => shared.swap(&source, fresh),
+        Ok(fresh) => {
+            // The first set was asked for because there was none: the next key may be new already.
+            if source.keys.is_none() {
+                *turn = None;
+            }
+            shared.swap(&source, fresh)
+        }
         Err(error) => {
             shared.stats.fetch_failures.inc();
             let name = &source.options.name;

@@ -7,6 +7,7 @@ use std::{borrow::Cow, fmt::Display, net::SocketAddr};
 use tracing_subscriber::EnvFilter;
 
 use super::channels::{covers, fault};
+use super::hook;
 use super::{
     AuthMode, ByteSize, Config, CookieSecure, HumanDuration, SameSite, check_auth, check_rules,
 };
@@ -33,12 +34,16 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     addresses(config, &mut problems);
     check_auth::check(config, &mut problems);
     check_rules::check(config, &mut problems);
+    hook::check(config, &mut problems);
     mounts(config, &mut problems);
     websocket(config, &mut problems);
     sessions(config, &mut problems);
     browsers(config, &mut problems);
     limits(config, &mut problems);
+    rates(config, &mut problems);
     http(config, &mut problems);
+    tls(config, &mut problems);
+    proxies(config, &mut problems);
     compression(config, &mut problems);
     log(config, &mut problems);
     store(config, &mut problems);
@@ -97,7 +102,7 @@ impl Problems {
         self.unless(low <= value && value <= high, &[key], text);
     }
 
-    fn positive(&mut self, key: &'static str, value: u64) {
+    pub(super) fn positive(&mut self, key: &'static str, value: u64) {
         self.unless(value > 0, &[key], "must be at least 1");
     }
 }
@@ -268,6 +273,20 @@ fn limits(config: &Config, problems: &mut Problems) {
     );
 }
 
+/// A body that is let in must fit a burst, or it never would be.
+fn rates(config: &Config, problems: &mut Problems) {
+    let limits = &config.limits;
+    problems.range("limits.rate_keys", limits.rate_keys, (1_024, 10_000_000));
+    for (key, rate) in config.rates.bytes() {
+        let burst = rate.get().and_then(|limit| limit.burst);
+        problems.unless(
+            burst.is_none_or(|burst| burst >= limits.body),
+            &[key, "limits.body"],
+            format!("a burst of {rate} has no room for limits.body ({})", limits.body),
+        );
+    }
+}
+
 fn http(config: &Config, problems: &mut Problems) {
     let http = &config.http;
     let long = HumanDuration::secs(3_600);
@@ -293,6 +312,27 @@ fn http(config: &Config, problems: &mut Problems) {
             ),
         );
     }
+}
+
+fn tls(config: &Config, problems: &mut Problems) {
+    let tls = &config.tls;
+    let long = HumanDuration::secs(3_600);
+    problems.range("tls.handshake_timeout", tls.handshake_timeout, (SHORT, long));
+    let empty = |path: &std::path::Path| path.as_os_str().is_empty();
+    problems.unless(
+        empty(&tls.cert) == empty(&tls.key),
+        &["tls.cert", "tls.key"],
+        "a certificate needs its key, and a key its certificate: set both, or neither",
+    );
+}
+
+fn proxies(config: &Config, problems: &mut Problems) {
+    let proxies = &config.proxies;
+    problems.unless(
+        !proxies.protocol || !proxies.trusted.is_empty(),
+        &["proxies.protocol", "proxies.trusted"],
+        "PROXY headers are only read from proxies that proxies.trusted names, and it names none",
+    );
 }
 
 fn compression(config: &Config, problems: &mut Problems) {

@@ -21,14 +21,18 @@ mod check_auth;
 mod check_rules;
 mod compression;
 mod error;
+mod hook;
 mod load;
 mod origin;
+mod proxies;
+mod rates;
 mod rules;
 mod sections;
 mod store;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod units;
 
 pub use args::{Args, Command, StoreAction};
@@ -38,14 +42,18 @@ pub use browsers::{Browsers, CookieSecure, SameSite};
 pub use channels::{BacklogSize, Channel, Durability};
 pub use compression::Compression;
 pub use error::ConfigError;
-pub use load::{Loaded, environment, load};
+pub use hook::{Hook, HookEvent, HookServices, OnError};
+pub use load::{Loaded, environment, load, of};
 pub use origin::OriginPattern;
+pub use proxies::{Forwarded, Network, Proxies};
+pub use rates::{Amount, Limit, Per, Rate, Rates};
 pub use rules::{AuthRule, Effect, RuleAction, Said};
 pub use sections::{
     Bayeux, Demo, Http, Limits, Log, LogFormat, QueuePolicy, Sessions, UnkeptPolicy, WebSocket,
 };
 pub use store::{Publish, Store, StoreKind};
 pub use streams::Streams;
+pub use tls::Tls;
 pub use units::{ByteSize, HumanDuration};
 
 /// Everything that can be set. Each field's text names its unit, its default and the reason for it.
@@ -70,6 +78,8 @@ pub struct Config {
     pub deliver_on_any_reply: bool,
     /// Who may use the broker.
     pub auth: Auth,
+    /// An HTTP service that decides, and answers calls.
+    pub hook: Hook,
     /// Where and how Bayeux is spoken.
     pub bayeux: Bayeux,
     /// How WebSockets are treated.
@@ -80,8 +90,14 @@ pub struct Config {
     pub browsers: Browsers,
     /// Bounds on what clients can make the broker hold.
     pub limits: Limits,
+    /// Bounds on how much they may do in a time.
+    pub rates: Rates,
     /// Deadlines of HTTP connections.
     pub http: Http,
+    /// TLS without a proxy.
+    pub tls: Tls,
+    /// Proxies in front.
+    pub proxies: Proxies,
     /// gzip of large replies.
     pub compression: Compression,
     /// What is logged and how.
@@ -110,12 +126,16 @@ impl Default for Config {
             origins: Vec::new(),
             deliver_on_any_reply: false,
             auth: Auth::default(),
+            hook: Hook::default(),
             bayeux: Bayeux::default(),
             websocket: WebSocket::default(),
             sessions: Sessions::default(),
             browsers: Browsers::default(),
             limits: Limits::default(),
+            rates: Rates::default(),
             http: Http::default(),
+            tls: Tls::default(),
+            proxies: Proxies::default(),
             compression: Compression::default(),
             log: Log::default(),
             audit: Audit::default(),

@@ -100,6 +100,20 @@ pub struct Limits {
     /// Whether limits per address also hold for loopback peers. Default false: a proxy on the same
     /// machine is many clients.
     pub loopback: bool,
+    /// Connects, streams and WebSockets held at once for one address; past it a connect is answered at
+    /// once, and its client asked to poll. 0 is no bound, here and below. Default 0.
+    pub held_per_address: u64,
+    /// The same for one principal. Default 0.
+    pub held_per_principal: u64,
+    /// The same in all. Default 0.
+    pub held: u64,
+    /// Sessions of one address at once. Default 0.
+    pub sessions_per_address: u64,
+    /// Sessions of one principal at once. Default 0.
+    pub sessions_per_principal: u64,
+    /// How many addresses and principals the `rates` tell apart, 1024 to 10000000; 48 bytes each, and
+    /// none where no rate needs them. Default 100000.
+    pub rate_keys: u64,
     /// The largest request body, in bytes. Default 1MiB.
     pub body: ByteSize,
     /// Bytes of request bodies under way in all, no less than `body`; those past it wait for room, and
@@ -170,6 +184,12 @@ impl Default for Limits {
             connections: 0,
             connections_per_address: 1_024,
             loopback: false,
+            held_per_address: 0,
+            held_per_principal: 0,
+            held: 0,
+            sessions_per_address: 0,
+            sessions_per_principal: 0,
+            rate_keys: 100_000,
             body: ByteSize::mib(1),
             body_bytes_total: ByteSize::mib(256),
             depth: 64,
@@ -206,6 +226,9 @@ pub struct Http {
     /// How long a stop waits for responses under way. Default 10s: held connects are answered at
     /// once, and orchestrators kill after 30s.
     pub drain_timeout: HumanDuration,
+    /// Whether HTTP/2 is spoken: over TLS with those who offer it, and without TLS with those who
+    /// begin with it. Default true: its clients hold many connects on one connection.
+    pub http2: bool,
 }
 
 impl Default for Http {
@@ -215,6 +238,7 @@ impl Default for Http {
             body_timeout: HumanDuration::secs(30),
             idle_timeout: HumanDuration::secs(75),
             drain_timeout: HumanDuration::secs(10),
+            http2: true,
         }
     }
 }

@@ -16,6 +16,7 @@ use weft_protocol::{Advice, ChannelLimits, ChannelName, Error, Gap, Pattern, Rec
 use super::browsers::Browsers;
 use super::channels::{Channels, Store, blocking};
 use super::clock::Clock;
+use super::crowd::POLL_MOST;
 use super::deadlines::Deadlines;
 use super::frame::FrameBytes;
 use super::granting::Grant;
@@ -29,6 +30,7 @@ use super::registry::Registry;
 use super::session::{OwnSubscriptions, Session, SessionHandle};
 use super::stats::Stats;
 use super::subscriptions::Subscriptions;
+use crate::limits::Limits;
 
 /// The core.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub struct Broker {
     pub(crate) options: Options,
     pub(crate) stats: Stats,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
     pub(crate) registry: Registry,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) browsers: Browsers,
@@ -143,6 +146,7 @@ impl Broker {
             replies: Arc::default(),
             longest_wait: AtomicI64::new(0),
             settled: Notify::new(),
+            limits: Limits::new(&options.limits, stats.limited.clone(), clock.now()),
             keys: AtomicU64::new(1),
             next_relief: Mutex::new(None),
             overfull: Mutex::default(),
@@ -399,7 +403,8 @@ impl Broker {
     /// How long a session may be silent: `max_interval` and the gap it was advised (decisions 3.12).
     pub(crate) fn idle_max(&self, state: &Session) -> Duration {
         let demoted = if state.demoted { self.options.browser_interval } else { Duration::ZERO };
-        self.options.max_interval + self.interval(state).max(demoted)
+        let crowded = if state.crowd.polls { POLL_MOST } else { Duration::ZERO };
+        self.options.max_interval + self.interval(state).max(demoted).max(crowded)
     }
 
     /// The gap between connects: ours, or the client's own if longer, within bounds.

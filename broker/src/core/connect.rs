@@ -114,12 +114,13 @@ impl Broker {
             // Whatever is its newest, it is another.
             Received::Stale | Received::Overrun => 0,
         };
-        let wait = if connect.wants_answer_now() || !self.may_wait(session) {
+        let wait = if connect.wants_answer_now() || !self.may_wait(session, connect.holds_up) {
             Duration::ZERO
         } else {
             let asked = connect.advice.and_then(|advice| advice.timeout_ms);
             asked.map_or(self.options.timeout, Duration::from_millis).min(self.options.timeout)
         };
+        let (wait, place) = self.place_to_wait(session, connect, wait);
         let now = self.clock.now();
         let hold = Arc::new(Hold::default());
         let mut state = session.state.lock();
@@ -154,11 +155,12 @@ impl Broker {
             since: now,
             waited: false,
             answered: false,
+            _place: place,
         }
     }
 
     /// Whether this session may wait now; takes the place of another tab if it must (R6, R6a).
-    fn may_wait(&self, session: &Arc<SessionHandle>) -> bool {
+    fn may_wait(&self, session: &Arc<SessionHandle>, holds_up: bool) -> bool {
         let (browser, demoted) = {
             let mut state = session.state.lock();
             if !state.connected || state.has_news(self.clock.now()) {
@@ -172,6 +174,12 @@ impl Broker {
             (state.browser(), state.demoted)
         };
         let Some(browser) = browser else { return true };
+        if !holds_up {
+            // It needs no place, and gives back the one that it had by HTTP/1.1 (R6b).
+            session.state.lock().demoted = false;
+            self.browsers.leave(browser, session.key);
+            return true;
+        }
         match self.browsers.claim(browser, session, demoted, self.clock.now()) {
             Claim::Poll => {
                 self.demote(session);
@@ -321,6 +329,10 @@ impl Broker {
         if state.demoted {
             let interval_ms = millis(self.options.browser_interval).max(normal.interval_ms);
             return Some(Advice { interval_ms, multiple_clients: true, ..normal });
+        }
+        if state.crowd.polls {
+            let interval_ms = millis(Self::crowded_interval(session)).max(normal.interval_ms);
+            return Some(Advice { interval_ms, ..normal });
         }
         if state.pushes_by() == Some(OutletKind::EventSource) {
             // Its connects are answered at once, and tell no more than that the client lives.

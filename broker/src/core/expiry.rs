@@ -61,6 +61,7 @@ impl Broker {
             state.ended = Some(why);
             state.queue = Queue::default();
             state.behind = None;
+            state.crowd.place = None;
             state.subscriptions = 0;
             self.deadlines.disarm(state.armed, session.key);
             if let Some(hold) = state.hold.take() {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::broker::{Broker, own};
 use super::held::Release;
+use super::id::SessionId;
 use super::principal::{Kind, Principal};
 use super::session::{End, Session, SessionHandle};
 
@@ -76,14 +77,22 @@ impl Broker {
         session.state.lock().grant.is_over(self.clock.now())
     }
 
+    /// Whether the grant of a session ends so soon, or is over, and its client may be waited for to
+    /// bring fresh credentials.
+    #[must_use]
+    pub fn ends_within(&self, client_id: Option<&str>, time: Duration) -> bool {
+        let session = client_id.and_then(SessionId::parse).and_then(|id| self.registry.get(&id));
+        session.is_some_and(|session| session.state.lock().grant.is_over(self.clock.now() + time))
+    }
+
     /// Fresh credentials of whom a session speaks for: they hold from now on. A session that subscribes
-    /// to what they do not allow ends, and its client starts over with what they do.
+    /// to what they do not allow ends, and its client starts over with what they do. Whether it lives.
     pub fn renew(
         &self,
         session: &Arc<SessionHandle>,
         who: &Arc<Principal>,
         allowed: impl Fn(&str) -> bool,
-    ) {
+    ) -> bool {
         {
             let mut state = session.state.lock();
             let fresher = |own: &Arc<Principal>| {
@@ -91,7 +100,7 @@ impl Broker {
                 **own != **who && rank(own.expires) <= rank(who.expires)
             };
             if state.ended.is_some() || !state.grant.who().is_some_and(fresher) {
-                return;
+                return state.ended.is_none();
             }
             state.grant = Grant::to(Some(Arc::clone(who)), self.clock.now(), self.clock.wall_us());
             let idle_max = self.idle_max(&state);
@@ -101,9 +110,11 @@ impl Broker {
         }
         self.stats.renewed.inc();
         let patterns = own(session).patterns.clone();
-        if !patterns.iter().all(|pattern| allowed(pattern)) {
+        let all = patterns.iter().all(|pattern| allowed(pattern));
+        if !all {
             self.end(session, End::Revoked);
         }
+        all
     }
 
     /// Ends the sessions of which this does not hold any more: whom they speak for, and what they

@@ -14,6 +14,7 @@ use super::broker::Broker;
 use super::clock::Clock;
 use super::connect::Connected;
 use super::session::SessionHandle;
+use crate::limits::tally::Place;
 
 /// Why a held connect is answered although it has neither events nor reached its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +111,8 @@ pub struct Held {
     pub(crate) since: Instant,
     pub(crate) waited: bool,
     pub(crate) answered: bool,
+    /// Its place among those that wait, where these are counted.
+    pub(crate) _place: Option<Place>,
 }
 
 impl Held {

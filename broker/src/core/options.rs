@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::channels::PastLimits;
 use super::rules::Rules;
+use crate::limits::LimitOptions;
 
 /// Times, bounds and rules of the core, made from the configuration at start.
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub struct Options {
     pub repeat_window: Duration,
     /// Most idempotency keys that are remembered.
     pub repeat_keys: usize,
+    /// What somebody may do in a time, and hold at once.
+    pub limits: LimitOptions,
 }
 
 /// Bounds of one session's queue; one message always fits an empty queue (P5).
@@ -160,6 +163,7 @@ impl Default for Options {
             past: PastLimits { bytes: 64 << 20, channels: 100_000 },
             repeat_window: Duration::from_secs(600),
             repeat_keys: 1_000_000,
+            limits: LimitOptions::default(),
         }
     }
 }

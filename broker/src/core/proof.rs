@@ -6,6 +6,7 @@ use std::time::Instant;
 use weft_protocol::ClientAdvice;
 
 use super::receipts::{Reach, Receipts};
+use crate::limits::Payer;
 
 /// One connect, as far as sessions are concerned.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,10 @@ pub struct ConnectRequest<'a> {
     pub ack: Option<u64>,
     /// How it came.
     pub carrier: Carrier,
+    /// Whether, while it is held, it holds up other requests of its browser: not by HTTP/2.
+    pub holds_up: bool,
+    /// Whom it counts for.
+    pub payer: Payer,
 }
 
 /// By what a connect came.
@@ -132,6 +137,8 @@ mod tests {
             advice,
             ack: None,
             carrier: Carrier::Poll,
+            holds_up: true,
+            payer: Payer::default(),
         }
     }
 

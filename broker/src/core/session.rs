@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::behind::{Behind, CHANNELS_MAX};
+use super::crowd::Crowd;
 use super::frame::Frame;
 use super::gaps::everywhere;
 use super::granting::Grant;
@@ -20,6 +21,7 @@ use super::outlet::{OutletKind, Tap};
 use super::proof::{ConnectRequest, Proof, Verdict};
 use super::queue::{Batch, Queue};
 use super::rules::Rule;
+use crate::limits::SessionBuckets;
 
 /// A session as the registry, the subscriptions and transports share it.
 pub struct SessionHandle {
@@ -27,6 +29,8 @@ pub struct SessionHandle {
     pub id: SessionId,
     /// A small number, unique while the process lives: the key in tables.
     pub key: u64,
+    /// What it may do in a time.
+    pub buckets: SessionBuckets,
     pub(crate) state: Mutex<Session>,
     pub(crate) subscriptions: Mutex<OwnSubscriptions>,
 }
@@ -34,7 +38,8 @@ pub struct SessionHandle {
 impl SessionHandle {
     pub(crate) fn new(id: SessionId, key: u64, now: Instant, armed: Instant, grant: Grant) -> Self {
         let state = Mutex::new(Session { grant, ..Session::new(now, armed) });
-        Self { id, key, state, subscriptions: Mutex::default() }
+        let buckets = SessionBuckets::default();
+        Self { id, key, buckets, state, subscriptions: Mutex::default() }
     }
 
     /// The reply numbered `reply_no` is known not to have been written: its events go again.
@@ -152,6 +157,8 @@ pub struct Session {
     /// Its queue passed its bounds and was given up: it ends once its client was told.
     pub(crate) overrun: bool,
     pub(crate) proof: Proof,
+    /// Its part in what is bounded at once.
+    pub(crate) crowd: Crowd,
     superseded: VecDeque<Instant>,
 }
 
@@ -184,6 +191,7 @@ impl Session {
             overfull: false,
             overrun: false,
             proof: Proof::default(),
+            crowd: Crowd::default(),
             superseded: VecDeque::new(),
         }
     }
@@ -411,7 +419,7 @@ impl Session {
 
     /// Where a session cannot read the past for the live messages that no backlog keeps, these leave
     /// it half of the queue: beyond that, two go for each that comes.
-    fn beside_the_past(&self, bounds: Bounds) -> Bounds {
+    pub(super) fn beside_the_past(&self, bounds: Bounds) -> Bounds {
         if !self.behind.as_ref().is_some_and(|behind| behind.is_squeezed()) {
             return bounds;
         }
@@ -428,7 +436,7 @@ impl Session {
 
     /// Sees to the bounds, as far as that needs no other lock: says whether somebody must make room,
     /// and how many unsent messages were dropped.
-    fn keep_within(&mut self, bounds: Bounds) -> (bool, usize) {
+    pub(super) fn keep_within(&mut self, bounds: Bounds) -> (bool, usize) {
         if !self.queue.is_over(bounds.limits) {
             return (false, 0);
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 use weft_persistence::Loss;
 
+use crate::limits::stats::LimitStats;
+
 /// Counters and histograms of the core.
 #[derive(Debug, Clone)]
 pub struct Stats {
@@ -57,6 +59,8 @@ pub struct Stats {
     pub refused: RefusedStats,
     /// What the store's writer does.
     pub store: StoreStats,
+    /// What was refused at a limit.
+    pub limited: LimitStats,
 }
 
 /// Refused publications, by cause.
@@ -273,6 +277,7 @@ impl Stats {
             repeats: counter("weft_publish_repeats_total", "Publications known by their key.")?,
             refused: RefusedStats::register(registry)?,
             store: StoreStats::register(registry)?,
+            limited: LimitStats::register(registry)?,
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::core::outlet::Outlet;
 use crate::core::proof::{Carrier, ConnectRequest};
 use crate::core::queue::Batch;
 use crate::core::session::SessionHandle;
+use crate::limits::{Limited, Payer};
 
 /// A connect that waits by itself, and what its reply needs. Nothing is done with it
 /// before it is first polled: by then the edge has had a look at its socket.
@@ -41,6 +42,10 @@ pub(super) struct PendingConnect<Id> {
     pub(super) advice: Option<ClientAdvice>,
     pub(super) ack: Option<u64>,
     pub(super) carrier: Carrier,
+    pub(super) holds_up: bool,
+    pub(super) payer: Payer,
+    /// The limit that stopped it, if one did.
+    pub(super) limited: Option<Limited>,
     pub(super) timesync: Option<(TimesyncRequest, i64)>,
 }
 
@@ -54,6 +59,8 @@ impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
             advice: self.advice,
             ack: self.ack,
             carrier: self.carrier,
+            holds_up: self.holds_up,
+            payer: self.payer,
         }
     }
 
@@ -95,6 +102,9 @@ impl HeldConnect {
                 advice: pending.advice,
                 ack: pending.ack,
                 carrier: pending.carrier,
+                holds_up: pending.holds_up,
+                payer: pending.payer,
+                limited: None,
                 timesync: pending.timesync,
             },
             held: None,

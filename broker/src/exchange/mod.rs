@@ -4,21 +4,25 @@
 //! request itself published is among them, and go first: events, then replies in the order of the
 //! requests, the connect reply last (decisions 3.2). A connect that stands alone may be held.
 
+mod asking;
 mod connect;
 mod identity;
+mod meter;
 mod turn;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::task::yield_now;
 use weft_protocol::{
     Ack, Array, Body, BodyError, ConnectionType, DecodeLimits, Error, Message, Reconnect, Reply,
-    ReplyExt, Request, announces_ack, announces_replay,
+    ReplyExt, announces_ack, announces_replay,
 };
 
 pub use self::connect::HeldConnect;
 use self::connect::{answer_timesync, asked_timesync, frames_len, push_frames};
+use self::meter::Meter;
 use self::turn::Turn;
 use crate::core::broker::{Broker, Wishes};
 pub use crate::core::frame::Booked;
@@ -28,6 +32,7 @@ pub use crate::core::options::ResponseLimits as FrameLimits;
 use crate::core::queue::Batch;
 use crate::core::session::SessionHandle;
 use crate::guard::{Asker, Guard, Who};
+use crate::limits::Payer;
 
 /// Who sent a request, as far as sessions care.
 #[derive(Debug, Clone)]
@@ -36,6 +41,10 @@ pub struct Caller {
     pub address: IpAddr,
     /// Whether by HTTP/2, where no request holds up another.
     pub http2: bool,
+    /// Whom it counts for, as far as its address says.
+    pub payer: Payer,
+    /// How many bytes it brought.
+    pub bytes: usize,
     /// Whose credentials its head brought.
     pub who: Who,
     /// The browser that its cookie proves.
@@ -50,9 +59,14 @@ impl Caller {
     /// Somebody from an address, of whom nothing else is known.
     #[must_use]
     pub fn from(address: IpAddr, transport: ConnectionType, arrived: Instant) -> Self {
-        Self { address, http2: false, who: Who::Unsaid, browser: None, transport, arrived }
+        let (payer, bytes) = (Payer::default(), 0);
+        let who = Who::Unsaid;
+        Self { address, http2: false, payer, bytes, who, browser: None, transport, arrived }
     }
 }
+
+/// How long one request is worked off before others have their turn.
+const TURN: Duration = Duration::from_millis(2);
 
 /// Works off requests.
 #[derive(Debug)]
@@ -90,6 +104,8 @@ pub struct SocketTurn {
     /// It speaks for a session of a browser, whose cookie the socket did not bring: faye opens its
     /// socket before it has one. By a new one it will.
     pub lacks_cookie: bool,
+    /// Its messages were refused at a limit, of which there may be room again after this time.
+    pub limited: Option<Duration>,
 }
 
 /// An answer: a JSON array of messages.
@@ -149,13 +165,12 @@ impl Exchange {
         let messages = body.messages(&self.limits)?;
         // A handshake stands alone, be it refused: whatever came with it is ignored (E4).
         if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
-            return Ok(Exchanged::Answer(self.handshake(&caller, message).await));
+            let mut meter = Meter::new(&self.broker, &caller, None, None);
+            return Ok(Exchanged::Answer(self.handshake(&caller, message, &mut meter).await));
         }
         let who = self.speaker(&caller, &messages).await;
         let mut turn = Turn::new(&self.broker, &self.guard, caller, who, &messages);
-        for message in &messages {
-            turn.take(message);
-        }
+        self.take_all(&mut turn, &messages).await;
         turn.settle().await;
         Ok(turn.finish())
     }
@@ -172,10 +187,11 @@ impl Exchange {
     ) -> Result<SocketTurn, BodyError> {
         let messages = body.messages(&self.limits)?;
         if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
-            let answer = self.handshake(&caller, message).await;
+            let mut meter = Meter::new(&self.broker, &caller, None, None);
+            let answer = self.handshake(&caller, message, &mut meter).await;
             let handshaken = answer.handshaken;
-            let replies = Some(answer);
-            return Ok(SocketTurn { replies, handshaken, ..SocketTurn::default() });
+            let (replies, limited) = (Some(answer), meter.and_then(|meter| meter.wait()));
+            return Ok(SocketTurn { replies, handshaken, limited, ..SocketTurn::default() });
         }
         let who = self.speaker(&caller, &messages).await;
         let mut turn = Turn::new(&self.broker, &self.guard, caller, who, &messages);
@@ -183,11 +199,25 @@ impl Exchange {
         if bound.is_none() && turn.lacks_cookie() {
             return Ok(SocketTurn { lacks_cookie: true, ..SocketTurn::default() });
         }
-        for message in &messages {
-            turn.take(message);
-        }
+        self.take_all(&mut turn, &messages).await;
         turn.settle().await;
         Ok(turn.finish_on_socket())
+    }
+
+    /// Works off messages in their order. Each may be for very many, so others have their turn in
+    /// between.
+    async fn take_all<'m>(&self, turn: &mut Turn<'_, 'm>, messages: &'m [Message<'m>]) {
+        let line = turn.ask(messages).await;
+        let mut begun = self.now();
+        for (place, message) in messages.iter().enumerate() {
+            turn.take(place, message);
+            let now = self.now();
+            if now.saturating_duration_since(begun) > TURN {
+                yield_now().await;
+                begun = now;
+            }
+        }
+        drop(line);
     }
 
     /// Who may do what.
@@ -202,21 +232,16 @@ impl Exchange {
         &self.broker
     }
 
-    async fn handshake(&self, caller: &Caller, message: &Message<'_>) -> Answer {
+    async fn handshake(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        meter: &mut Option<Meter<'_>>,
+    ) -> Answer {
         let asked = asked_timesync(message, &self.broker);
         let replay = message.ext.is_some_and(announces_replay);
         let ack = message.ext.is_some_and(announces_ack);
-        let opened = match &message.request {
-            Ok(Request::Handshake { offered }) if offered.shares_with(&self.offered) => {
-                // Who is nobody costs no more than this answer (R34).
-                match self.newcomer(caller, message).await {
-                    Ok(asker) => self.open_session(replay, ack, &asker),
-                    Err(error) => Err((error, self.broker.advice(Reconnect::None))),
-                }
-            }
-            Ok(_) => Err((Error::ConnectionTypes, self.broker.advice(Reconnect::None))),
-            Err(error) => Err((error.clone(), self.broker.advice(Reconnect::None))),
-        };
+        let opened = self.begin(caller, message, meter, (replay, ack)).await;
         let (id, outcome, advice) = match opened {
             Ok((id, advice)) => (Some(id), Ok(()), advice),
             Err((error, advice)) => (None, Err(error), advice),

@@ -8,9 +8,11 @@ use weft_protocol::{
     publish_status, publisher_ext,
 };
 
+use super::asking::{Verdict, Verdicts};
 use super::connect::{
     HeldConnect, PendingConnect, asked_timesync, carried, frames_len, push_frames,
 };
+use super::meter::{self, Meter};
 use super::{Answer, Caller, Exchanged, SocketTurn};
 use crate::core::broker::{Broker, Stranger};
 use crate::core::connect::{Connected, Received, TOKEN_EXPIRED};
@@ -21,21 +23,24 @@ use crate::core::proof::Carrier;
 use crate::core::publishing::{Publication, Published, Publishing};
 use crate::core::session::SessionHandle;
 use crate::guard::{Asker, Guard, Who};
+use crate::limits::{Limited, Payer};
 
 /// A session's part in one request: who speaks, what it set off, what it is answered.
 pub(super) struct Turn<'x, 'm> {
-    broker: &'x Arc<Broker>,
-    guard: &'x Guard,
-    caller: Caller,
+    pub(super) broker: &'x Arc<Broker>,
+    pub(super) guard: &'x Guard,
+    pub(super) caller: Caller,
     /// Whom the session speaks for.
-    asker: Asker,
+    pub(super) asker: Asker,
     /// Why nothing is done for whoever speaks.
-    barred: Option<Error>,
+    pub(super) barred: Option<Error>,
+    /// What its messages are counted by, where there are limits.
+    meter: Option<Meter<'x>>,
     /// Whether it is the request's only message.
     alone: bool,
-    client_id: Option<&'m str>,
-    speaker: Result<Arc<SessionHandle>, Stranger>,
-    wakes: Wakes,
+    pub(super) client_id: Option<&'m str>,
+    pub(super) speaker: Result<Arc<SessionHandle>, Stranger>,
+    pub(super) wakes: Wakes,
     replies: Vec<Reply<'m>>,
     /// Publications that are not settled, with the place of their reply and whether that is to say
     /// what became of them.
@@ -45,6 +50,8 @@ pub(super) struct Turn<'x, 'm> {
     connects: Vec<PendingConnect<&'m RawValue>>,
     /// Whether a subscription asked for what was published before.
     replays: bool,
+    /// What the hook said of its messages.
+    pub(super) verdicts: Verdicts,
 }
 
 impl<'x, 'm> Turn<'x, 'm> {
@@ -58,10 +65,12 @@ impl<'x, 'm> Turn<'x, 'm> {
     ) -> Self {
         let client_id = messages.iter().find_map(|message| message.client_id.as_deref());
         let known = if let Who::Known(known) = &said { Some(known) } else { None };
-        let speaker = broker.find(client_id, caller.browser, known.map(|known| &**known));
+        let mut speaker = broker.find(client_id, caller.browser, known.map(|known| &**known));
         if let (Ok(session), Some(known)) = (&speaker, known) {
             let may = |pattern: &str| guard.may(Some(known), Action::Subscribe, pattern);
-            broker.renew(session, known, may);
+            if !broker.renew(session, known, may) {
+                speaker = Err(Stranger { exists: false });
+            }
         }
         let who = speaker.as_ref().ok().and_then(|session| broker.principal(session));
         let barred = match (&said, &speaker) {
@@ -69,12 +78,15 @@ impl<'x, 'm> Turn<'x, 'm> {
             (_, Ok(session)) if broker.is_lapsed(session) => Some(TOKEN_EXPIRED),
             _ => None,
         };
+        let own = speaker.as_ref().ok().map(|session| &**session);
+        let meter = Meter::new(broker, &caller, who.as_deref(), own);
         Self {
             broker,
             guard,
             asker: Asker { who, address: caller.address },
             caller,
             barred,
+            meter,
             alone: messages.len() == 1,
             client_id,
             speaker,
@@ -84,6 +96,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             shunned: false,
             connects: Vec::new(),
             replays: false,
+            verdicts: Verdicts::default(),
         }
     }
 
@@ -102,19 +115,18 @@ impl<'x, 'm> Turn<'x, 'm> {
             && self.speaker.as_ref().is_err_and(|stranger| stranger.exists)
     }
 
-    /// Works off a message.
-    pub(super) fn take(&mut self, message: &'m Message<'m>) {
+    /// Works off a message, which stands at this place of its request.
+    pub(super) fn take(&mut self, place: usize, message: &'m Message<'m>) {
+        let allowed = self.verdicts.allowed(place).unwrap_or_else(|| self.allow(message));
+        if let Err(limited) = allowed {
+            return self.stop(message, limited);
+        }
         let request = match &message.request {
             Ok(request) => request,
             Err(error) if message.is_to("/meta/connect") => {
                 return self.refuse_connect(message, error.clone());
             }
-            Err(error) => {
-                if is_to_subscribers(message) {
-                    self.count_refused(error);
-                }
-                return self.reply(message, Err(error.clone()));
-            }
+            Err(error) => return self.deny(message, error.clone()),
         };
         let session = match self.speaker_of(message) {
             Ok(session) => session,
@@ -122,6 +134,10 @@ impl<'x, 'm> Turn<'x, 'm> {
         };
         if let Some(error) = self.barred.clone().filter(|_| *request != Request::Disconnect) {
             return self.bar(message, error);
+        }
+        let verdict = self.verdicts.take(place);
+        if let Some(Verdict::Refused(error)) = verdict {
+            return self.deny(message, error);
         }
         let broker = self.broker;
         let outcome = match request {
@@ -151,7 +167,7 @@ impl<'x, 'm> Turn<'x, 'm> {
                 return self.publish(message, &session, channel, data);
             }
             Request::Service { channel, .. } => {
-                Err(Error::ServiceUnknown(channel.clone().into_owned()))
+                self.answer_call(&session, message, channel, verdict)
             }
             // Found and answered before any turn begins.
             Request::Handshake { .. } => Err(Error::ChannelInvalid),
@@ -187,6 +203,9 @@ impl<'x, 'm> Turn<'x, 'm> {
             advice,
             ack: message.ext.and_then(acknowledged),
             carrier: if beside { Carrier::Outlet } else { Carrier::Poll },
+            holds_up: !self.caller.http2,
+            payer: self.meter.as_ref().map_or_else(Payer::default, Meter::payer),
+            limited: None,
             timesync: asked_timesync(message, broker),
         };
         if !self.alone && self.caller.transport != ConnectionType::WebSocket {
@@ -232,6 +251,14 @@ impl<'x, 'm> Turn<'x, 'm> {
             }
             Err(error) => self.refuse_publication(message, error),
         }
+    }
+
+    /// Refuses a message that is no connect.
+    fn deny(&mut self, message: &'m Message<'m>, error: Error) {
+        if is_to_subscribers(message) {
+            self.count_refused(&error);
+        }
+        self.reply(message, Err(error));
     }
 
     fn refuse_publication(&mut self, message: &'m Message<'m>, error: Error) {
@@ -291,10 +318,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             self.shunned = stranger.exists && self.caller.browser.is_none();
             return self.refuse_connect(message, Error::SessionUnknown);
         }
-        if is_to_subscribers(message) {
-            self.count_refused(&Error::SessionUnknown);
-        }
-        self.reply(message, Err(Error::SessionUnknown));
+        self.deny(message, Error::SessionUnknown);
         if let Some(reply) = self.replies.last_mut().filter(|_| !stranger.exists) {
             reply.advice = Some(self.broker.advice(Reconnect::Handshake));
         }
@@ -311,6 +335,27 @@ impl<'x, 'm> Turn<'x, 'm> {
         self.reply(message, Err(error));
     }
 
+    pub(super) fn allow(&mut self, message: &Message<'_>) -> Result<(), Limited> {
+        let Some(meter) = &mut self.meter else { return Ok(()) };
+        meter.allow(message, self.speaker.as_ref().ok().map(|session| &**session))
+    }
+
+    /// Answers 429, and when to come again.
+    fn stop(&mut self, message: &'m Message<'m>, limited: Limited) {
+        self.bar(message, meter::error(limited));
+        if message.is_to("/meta/connect") {
+            if let Some(pending) = self.connects.last_mut() {
+                pending.limited = Some(limited);
+            }
+            return;
+        }
+        let session = self.speaker.as_ref().ok();
+        let advice = self.broker.advice_limited(Reconnect::Retry, limited, session);
+        if let Some(reply) = self.replies.last_mut() {
+            reply.advice = Some(advice);
+        }
+    }
+
     fn refuse_connect(&mut self, message: &'m Message<'m>, error: Error) {
         self.connects.push(PendingConnect {
             arrived: self.caller.arrived,
@@ -321,6 +366,9 @@ impl<'x, 'm> Turn<'x, 'm> {
             advice: None,
             ack: None,
             carrier: Carrier::Poll,
+            holds_up: !self.caller.http2,
+            payer: Payer::default(),
+            limited: None,
             timesync: asked_timesync(message, self.broker),
         });
     }
@@ -394,7 +442,15 @@ impl<'x, 'm> Turn<'x, 'm> {
         }
         let replies = answered.then(|| Answer::new(broker, array, None));
         let replays = self.replays;
-        SocketTurn { replies, replays, connects, speaker: session, ..SocketTurn::default() }
+        let limited = self.meter.and_then(|meter| meter.wait());
+        SocketTurn {
+            replies,
+            replays,
+            connects,
+            speaker: session,
+            limited,
+            ..SocketTurn::default()
+        }
     }
 
     fn rides_on_any_reply(&self) -> bool {
@@ -415,7 +471,15 @@ impl<'x, 'm> Turn<'x, 'm> {
             }
             // The request itself disconnected.
             (Ok(_), Err(_)) => broker.farewell(),
-            (Err(error), _) => broker.refuse_connect(error.clone(), self.shunned),
+            (Err(error), session) => {
+                let mut refused = broker.refuse_connect(error.clone(), self.shunned);
+                if let Some(limited) = pending.limited {
+                    let session = session.as_ref().ok();
+                    let advice = broker.advice_limited(Reconnect::Retry, limited, session);
+                    refused.advice = Some(advice);
+                }
+                refused
+            }
         }
     }
 }

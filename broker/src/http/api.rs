@@ -14,10 +14,9 @@ use super::bayeux::{Endpoint, Head};
 use super::body::BodyFailure;
 use super::credentials;
 use super::headers;
-use super::origins::Verdict;
 use crate::core::broker::Broker;
 use crate::core::publishing::Published;
-use crate::guard::{Asker, Guard};
+use crate::guard::{Asker, Guard, Newcomer};
 
 /// The API beside Bayeux.
 #[derive(Debug)]
@@ -43,6 +42,8 @@ pub struct Refusal {
     pub text: String,
     /// The place in an array of the message that is to blame.
     pub index: Option<usize>,
+    /// In how many seconds to come again, if that is known.
+    pub retry_after: Option<u64>,
 }
 
 impl Refusal {
@@ -57,7 +58,7 @@ impl Refusal {
         if coded {
             text.replace_range(..3, &status.to_string());
         }
-        Self { status, text, index: None }
+        Self { status, text, index: None, retry_after: None }
     }
 
     /// A refusal for the sake of one message of an array: nothing of that is published.
@@ -77,14 +78,14 @@ impl Refusal {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
         let mut response = headers::response(status, headers::JSON, body);
         let more = match self.status {
-            405 => Some((ALLOW, methods)),
-            408 => Some((CONNECTION, "close")),
-            401 => Some((WWW_AUTHENTICATE, "Bearer")),
-            429 | 503 => Some((RETRY_AFTER, "1")),
+            401 => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            405 => Some((ALLOW, HeaderValue::from_static(methods))),
+            408 => Some((CONNECTION, HeaderValue::from_static("close"))),
+            429 | 503 => Some((RETRY_AFTER, self.retry_after.unwrap_or(1).into())),
             _ => None,
         };
         if let Some((name, value)) = more {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+            response.headers_mut().insert(name, value);
         }
         response
     }
@@ -137,9 +138,7 @@ impl Api {
 
     /// Lets a page of an allowed origin read the answer.
     pub fn allow(&self, request: &HeaderMap, response: &mut Response<Bytes>) {
-        if let Verdict::Allowed(origin) = self.endpoint.origins.judge(request) {
-            headers::allow_origin(response, origin);
-        }
+        self.endpoint.allow(request, response);
     }
 
     /// Who asks, where that is asked.
@@ -148,7 +147,8 @@ impl Api {
     /// 401 without good credentials.
     pub async fn admit(&self, head: &Head, what: &str) -> Result<Asker, Refusal> {
         let shown = credentials::shown(self.guard(), &head.headers).await;
-        Ok(self.guard().admit(&shown, head.peer.address.ip(), what)?)
+        let from = Newcomer { address: head.address, what, ext: None };
+        Ok(self.guard().let_in(&shown, from).await?)
     }
 
     /// Who may do what.

@@ -1,6 +1,7 @@
 //! The Bayeux endpoint: method, headers and body in, one response out. It names no framework, so
 //! that the way in which bytes reach it can change under it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,8 +20,8 @@ use super::credentials;
 use super::gzip::{Coding, Gzip};
 use super::headers;
 use super::origins::{Origins, Verdict};
-use super::secure;
 use crate::exchange::{Answer, Caller, Exchange};
+use crate::limits::Payer;
 use crate::transport::{callback_polling, long_polling};
 
 /// All that the endpoint needs.
@@ -49,8 +50,24 @@ pub struct Head {
     pub query: String,
     /// The headers.
     pub headers: HeaderMap,
-    /// The connection it came by.
+    /// The connection it came by, or the stream of one.
     pub peer: Arc<Peer>,
+    /// The client's address, behind proxies that are believed, too.
+    pub address: IpAddr,
+    /// Whether a proxy told that.
+    pub told_by_proxy: bool,
+    /// Whether it came by HTTP/2, where one held request holds up no other.
+    pub http2: bool,
+}
+
+impl Head {
+    /// The head of a request from this peer.
+    #[must_use]
+    pub fn new(method: Method, query: String, headers: HeaderMap, peer: Arc<Peer>) -> Self {
+        let (address, told_by_proxy) = peer.client(&headers);
+        let http2 = peer.is_http2();
+        Self { method, query, headers, peer, address, told_by_proxy, http2 }
+    }
 }
 
 impl Endpoint {
@@ -114,6 +131,13 @@ impl Endpoint {
         }
     }
 
+    /// Lets a page of an allowed origin read the answer.
+    pub fn allow(&self, request: &HeaderMap, response: &mut Response<Bytes>) {
+        if let Verdict::Allowed(origin) = self.origins.judge(request) {
+            headers::allow_origin(response, origin);
+        }
+    }
+
     /// The same for pages, which answer no preflights.
     #[must_use]
     pub fn refuse_reader(&self, request: &HeaderMap) -> Option<Response<Bytes>> {
@@ -131,7 +155,7 @@ impl Endpoint {
             Err(failure) => return fail(failure),
         };
         let taken = takes_gzip(&head.headers);
-        let over_tls = secure::over_tls(&head.peer, &head.headers);
+        let over_tls = head.peer.is_over_tls(&head.headers);
         let (caller, peer) = self.caller(head, ConnectionType::LongPolling, arrived).await;
         let stranger = caller.browser.is_none().then_some(over_tls);
         let gone = || peer.is_gone();
@@ -158,11 +182,11 @@ impl Endpoint {
     }
 
     async fn get(&self, mut head: Head, arrived: Instant) -> Response<Bytes> {
-        if !self.origins.script_is_welcome(&head.headers, head.peer.address.ip()) {
+        if !self.origins.script_is_welcome(&head.headers, head.address) {
             return headers::text(StatusCode::FORBIDDEN, FOREIGN_PAGE);
         }
         let query = std::mem::take(&mut head.query);
-        let over_tls = secure::over_tls(&head.peer, &head.headers);
+        let over_tls = head.peer.is_over_tls(&head.headers);
         let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling, arrived).await;
         let stranger = caller.browser.is_none().then_some(over_tls);
         let gone = || peer.is_gone();
@@ -189,8 +213,15 @@ impl Endpoint {
     ) -> (Caller, Arc<Peer>) {
         let browser = self.cookies.browser(&head.headers);
         let who = credentials::shown(self.exchange.guard(), &head.headers).await;
-        let address = head.peer.address.ip();
-        (Caller { address, http2: false, who, browser, transport, arrived }, head.peer)
+        let payer = self.payer(&head);
+        let Head { address, http2, peer, .. } = head;
+        (Caller { address, http2, payer, bytes: 0, who, browser, transport, arrived }, peer)
+    }
+
+    /// Whom a request counts for, as far as its head tells.
+    #[must_use]
+    pub fn payer(&self, head: &Head) -> Payer {
+        self.exchange.broker().limits().at(head.address, head.told_by_proxy)
     }
 
     /// `stranger` is a browser without a cookie of ours: whether it asked over TLS.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use http::header::{CONTENT_LENGTH, EXPECT};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::{Stream, StreamExt};
 
@@ -117,8 +117,7 @@ where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
-    let told =
-        headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let told = headers.get(CONTENT_LENGTH).and_then(number);
     let limit = limits.bytes as u64;
     let waits_for_leave = headers.contains_key(EXPECT);
     if told.is_some_and(|told| told > limit && (waits_for_leave || told > SWALLOW_MAX)) {
@@ -132,6 +131,17 @@ where
         BodyFailure::TooSlow
     };
     tokio::time::timeout(limits.time, reading).await.unwrap_or(Err(late))
+}
+
+fn number(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.parse().ok()
+}
+
+/// How long a request's head says that its body is, up to the limit.
+#[must_use]
+pub fn told_length(headers: &HeaderMap, limits: &BodyLimits) -> Option<usize> {
+    let told = headers.get(CONTENT_LENGTH).and_then(number)?;
+    Some(usize::try_from(told).unwrap_or(usize::MAX).min(limits.bytes))
 }
 
 async fn collect<S, B, E>(

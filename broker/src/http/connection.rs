@@ -1,27 +1,25 @@
-//! One connection's socket, watched: half-sent heads and stuck writes meet a deadline, and a write
-//! that failed is told to the session whose events it carried.
+//! What the edge knows of one connection, and of the requests on it: whether the other end is still
+//! there, how far a response has come, and whose events it carries.
 //!
-//! The deadline for a head exists only while a part of one has come, so a held poll, or a client
-//! that waits out its advised interval, is never cut by it (R15).
+//! By HTTP/1.1 a connection is one request after another, by HTTP/2 it is many at once; a request is
+//! asked by its [`Peer`], which is the connection in the one case and one of its streams in the other.
 
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::task::{Context, Poll, ready};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use bytes::BufMut;
+use http::HeaderMap;
 use parking_lot::Mutex;
 use prometheus::IntGauge;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{Shutdown, shutdown};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::Instant;
 
-use super::limits::Permit;
+use super::limits::{Permit, Refusal};
+use super::proxies::Proxies;
 use super::stats::Counted;
 use crate::core::session::SessionHandle;
 
@@ -34,24 +32,32 @@ pub struct Deadlines {
     pub write: Duration,
 }
 
-/// What the edge knows of one connection; requests carry it as an extension.
+/// One connection.
 #[derive(Debug)]
-pub struct Peer {
-    /// The other end.
-    pub address: SocketAddr,
-    stream: TcpStream,
+pub struct Connection {
+    /// Who connected; behind a proxy that says it in a PROXY header, for whom.
+    pub address: IpAddr,
+    /// If a proxy connected that is believed: what to believe.
+    proxies: Option<Arc<Proxies>>,
+    /// Whether it came over TLS.
+    tls: bool,
+    pub(super) stream: TcpStream,
+    /// Bytes that the system took, less than all: enough to see that it took some.
+    pub(super) sent: AtomicUsize,
     phase: AtomicU8,
     unread: AtomicBool,
     streaming: AtomicBool,
     writing: AtomicU8,
     carried: Mutex<Option<(Arc<SessionHandle>, u64)>>,
+    /// What HTTP/2 needs besides.
+    streams: OnceLock<Box<Streams>>,
     _place: Place,
 }
 
 /// A connection's place among all of them, for as long as it lives, whatever it turns into.
 #[derive(Debug)]
 pub struct Place {
-    _permit: Permit,
+    permit: Permit,
     _open: Counted,
 }
 
@@ -59,15 +65,17 @@ impl Place {
     /// A place that was given, counted in this gauge.
     #[must_use]
     pub fn new(permit: Permit, open: &IntGauge) -> Self {
-        Self { _permit: permit, _open: Counted::new(open) }
+        Self { permit, _open: Counted::new(open) }
+    }
+
+    /// A proxy has said whom the connection is for.
+    ///
+    /// # Errors
+    /// When that address has as many as it may have.
+    pub fn count(&mut self, address: IpAddr) -> Result<(), Refusal> {
+        self.permit.count(address)
     }
 }
-
-/// How long, and for how many bytes, a connection that is refused in the middle of a request goes
-/// on reading: closing a socket with unread bytes resets it, and the peer, busy sending, would never
-/// see the answer that says why.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES_MAX: usize = 64 << 20;
 
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
@@ -75,22 +83,34 @@ const BUSY: u8 = 2;
 
 /// How far the last response has come: nothing of it was written, a part, all, or it never will be.
 const UNWRITTEN: u8 = 0;
-const PARTLY: u8 = 1;
+pub(super) const PARTLY: u8 = 1;
 const WRITTEN: u8 = 2;
-const FAILED: u8 = 3;
+pub(super) const FAILED: u8 = 3;
 
-impl Peer {
+impl Connection {
     /// A fresh connection.
     #[must_use]
-    pub fn new(stream: TcpStream, address: SocketAddr, place: Place) -> Arc<Self> {
+    pub fn new(
+        stream: TcpStream,
+        address: IpAddr,
+        proxies: Option<Arc<Proxies>>,
+        tls: bool,
+        place: Place,
+    ) -> Arc<Self> {
         Arc::new(Self {
             address,
+            proxies,
+            tls,
             stream,
-            phase: AtomicU8::new(IDLE),
+            sent: AtomicUsize::new(0),
+            // The first head is late like any other, and it is owed from the beginning: a connection
+            // that says nothing at all is half open, or an attack (R37).
+            phase: AtomicU8::new(HEAD),
             unread: AtomicBool::new(false),
             streaming: AtomicBool::new(false),
             writing: AtomicU8::new(UNWRITTEN),
             carried: Mutex::new(None),
+            streams: OnceLock::new(),
             _place: place,
         })
     }
@@ -111,11 +131,9 @@ impl Peer {
         }
     }
 
-    /// The answer has begun while the request's body is still coming, or has come to its end: what
-    /// comes in between is no head.
-    pub fn streams(&self, streaming: bool) {
-        self.streaming.store(streaming, Ordering::Relaxed);
-        self.phase.store(if streaming { BUSY } else { IDLE }, Ordering::Relaxed);
+    /// Bytes have come; when none are expected, they begin a head.
+    pub(super) fn received(&self) {
+        let _ = self.phase.compare_exchange(IDLE, HEAD, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Whether no more than a part of a head has come.
@@ -124,9 +142,14 @@ impl Peer {
         self.phase.load(Ordering::Relaxed) == HEAD
     }
 
-    /// The request is answered before its body was read.
+    /// Whoever is answered may be sending still, or is about to.
     pub fn leaves_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is so.
+    pub(super) fn lingers(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
     }
 
     /// Whether the other end has closed its side, also when bytes that came before hide that from
@@ -134,42 +157,81 @@ impl Peer {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         // Nothing has come since the last read: the usual case, and no need to ask the system.
-        if self.stream.try_io(Interest::READABLE, || Ok(())).is_err() {
-            return false;
-        }
-        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-        let mut watched = [PollFd::new(&self.stream, gone)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut watched, Some(&now)).is_ok() && watched[0].revents().intersects(gone)
+        self.stream.try_io(Interest::READABLE, || Ok(())).is_ok() && is_shut(&self.stream)
     }
 
-    /// The response about to be written carries a session's events.
-    pub fn carries(&self, mut carried: Carried) {
-        self.writing.store(UNWRITTEN, Ordering::Relaxed);
-        *self.carried.lock() = carried.0.take();
+    /// It speaks HTTP/2 from here on: no head is late, since hyper reads them all at once, and what
+    /// comes last is seldom a request.
+    pub fn becomes_http2(&self) {
+        self.streaming.store(true, Ordering::Relaxed);
+        self.phase.store(BUSY, Ordering::Relaxed);
+        self.leaves_unread();
+        let _ = self.streams.set(Box::new(Streams {
+            open: AtomicUsize::new(0),
+            last: Mutex::new(Instant::now()),
+            carried: Mutex::new(Some(VecDeque::new())),
+        }));
+    }
+
+    /// Waits until it has had no stream for so long.
+    pub async fn quiet(&self, time: Duration) {
+        let Some(streams) = self.streams.get() else { return };
+        loop {
+            let since = *streams.last.lock();
+            let now = Instant::now();
+            let open = streams.open.load(Ordering::Relaxed) > 0;
+            let until = if open { now + time } else { since + time };
+            if until <= now {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
     }
 
     /// The connection is over. If its last response was not written to its end, the events that it
     /// carried go again: a write may have failed, or a read that came before the next write. So they
     /// do if the other end has reset the connection since: it did not take all that was written.
     pub fn closed(&self) {
+        let reset = !matches!(self.stream.take_error(), Ok(None));
+        let failed = self.writing.load(Ordering::Relaxed) == FAILED || reset;
+        if let Some(streams) = self.streams.get() {
+            let handed = streams.carried.lock().take();
+            for carried in handed.unwrap_or_default() {
+                if let Some(session) = carried.session.upgrade()
+                    && (failed || !carried.written)
+                {
+                    session.write_failed(carried.reply_no);
+                }
+            }
+        }
         let Some((session, reply_no)) = self.carried.lock().take() else { return };
-        let written = self.writing.load(Ordering::Relaxed) == WRITTEN;
-        if !written || !matches!(self.stream.take_error(), Ok(None)) {
+        if failed || self.writing.load(Ordering::Relaxed) != WRITTEN {
             session.write_failed(reply_no);
         }
     }
 
     /// The response has come so far.
-    fn wrote(&self, progress: u8) {
+    pub(super) fn wrote(&self, progress: u8) {
         self.writing.fetch_max(progress, Ordering::Relaxed);
     }
 
     /// All that hyper had to write is with the system.
-    fn flushed(&self) {
+    pub(super) fn flushed(&self) {
+        if let Some(streams) = self.streams.get() {
+            let mut handed = streams.carried.lock();
+            handed.iter_mut().flatten().for_each(|carried| carried.written = true);
+        }
         let _ =
             self.writing.compare_exchange(PARTLY, WRITTEN, Ordering::Relaxed, Ordering::Relaxed);
     }
+}
+
+/// Whether the other end has closed its side of a socket.
+pub(super) fn is_shut(stream: &TcpStream) -> bool {
+    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    let mut watched = [PollFd::new(stream, gone)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut watched, Some(&now)).is_ok() && watched[0].revents().intersects(gone)
 }
 
 /// A session's events in a response that is not with the connection yet, by the number of its reply.
@@ -191,195 +253,177 @@ impl Drop for Carried {
     }
 }
 
-/// The socket.
+/// The streams of an HTTP/2 connection.
 #[derive(Debug)]
-pub struct Watched {
-    peer: Arc<Peer>,
-    deadlines: Deadlines,
-    head: Option<Pin<Box<Sleep>>>,
-    write: Option<Pin<Box<Sleep>>>,
-    linger: Option<Pin<Box<Sleep>>>,
-    lingered: usize,
+struct Streams {
+    open: AtomicUsize,
+    /// When the last one ended.
+    last: Mutex<Instant>,
+    /// What was handed over to the connection, and not proven to have arrived; none once it is over.
+    carried: Mutex<Option<VecDeque<Handed>>>,
 }
 
-impl Watched {
-    /// Watches a connection's socket.
+/// As many replies are remembered until the connection ends; of older ones the next connect, or its
+/// like, has told long since what became of them.
+const HANDED_MAX: usize = 128;
+
+#[derive(Debug)]
+struct Handed {
+    session: Weak<SessionHandle>,
+    reply_no: u64,
+    written: bool,
+}
+
+/// Who asks: a connection, or a stream of one. Requests carry it as an extension.
+#[derive(Debug)]
+pub struct Peer {
+    connection: Arc<Connection>,
+    stream: Option<Stream>,
+}
+
+/// One request of an HTTP/2 connection.
+#[derive(Debug)]
+struct Stream {
+    carried: Mutex<Option<Carried>>,
+    /// Whether a piece of the response waits for the client to make room, and for which it does.
+    waits: AtomicBool,
+    pieces: AtomicUsize,
+}
+
+impl Peer {
+    /// The connection as the one who asks.
     #[must_use]
-    pub fn new(peer: Arc<Peer>, deadlines: Deadlines) -> Self {
-        Self { peer, deadlines, head: None, write: None, linger: None, lingered: 0 }
+    pub fn new(connection: Arc<Connection>) -> Arc<Self> {
+        Arc::new(Self { connection, stream: None })
     }
 
-    fn watch_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.peer.is_amid_head() {
-            self.head = None;
-            return Poll::Pending;
+    /// A new stream of an HTTP/2 connection.
+    #[must_use]
+    pub fn stream(connection: &Arc<Connection>) -> Arc<Self> {
+        if let Some(streams) = connection.streams.get() {
+            streams.open.fetch_add(1, Ordering::Relaxed);
         }
-        let head = self.deadlines.head;
-        let deadline = self.head.get_or_insert_with(|| Box::pin(sleep(head)));
-        ready!(deadline.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head did not come in time")))
+        let (waits, pieces) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let stream = Stream { carried: Mutex::default(), waits, pieces };
+        Arc::new(Self { connection: Arc::clone(connection), stream: Some(stream) })
     }
 
-    /// Passes a write's result on, noting failures and cutting writes that make no progress.
-    fn watch_write<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        polled: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        let result = match polled {
-            Poll::Ready(result) => {
-                self.write = None;
-                result
+    /// Whether it speaks HTTP/2.
+    #[must_use]
+    pub fn is_http2(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// The client's address, as far as one is believed who may say it, and whether one did.
+    #[must_use]
+    pub fn client(&self, headers: &HeaderMap) -> (IpAddr, bool) {
+        let connection = &self.connection;
+        let proxies = connection.proxies.as_ref();
+        match proxies.and_then(|proxies| proxies.client(headers)) {
+            Some(named) => (named, true),
+            // A proxy may have said it of the whole connection; of itself, it need not.
+            None => {
+                let itself = connection.address.to_canonical().is_loopback();
+                (connection.address, proxies.is_some() && !itself)
             }
-            Poll::Pending => {
-                let write = self.deadlines.write;
-                let deadline = self.write.get_or_insert_with(|| Box::pin(sleep(write)));
-                ready!(deadline.as_mut().poll(cx));
-                Err(io::Error::new(io::ErrorKind::TimedOut, "the reader takes nothing"))
-            }
+        }
+    }
+
+    /// Whether the client speaks TLS, to us or to a proxy that is believed.
+    #[must_use]
+    pub fn is_over_tls(&self, headers: &HeaderMap) -> bool {
+        let Connection { tls, proxies, .. } = &*self.connection;
+        *tls || proxies.as_ref().is_some_and(|_| {
+            let said = headers.get_all("x-forwarded-proto").iter().next_back();
+            let said = said.and_then(|value| value.to_str().ok()?.rsplit(',').next());
+            said.is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
+        })
+    }
+
+    /// The answer has begun while the request's body is still coming, or has come to its end: what
+    /// comes in between is no head.
+    pub fn streams(&self, streaming: bool) {
+        if self.stream.is_none() {
+            let connection = &self.connection;
+            connection.streaming.store(streaming, Ordering::Relaxed);
+            connection.phase.store(if streaming { BUSY } else { IDLE }, Ordering::Relaxed);
+        }
+    }
+
+    /// The request is answered before its body was read.
+    pub fn leaves_unread(&self) {
+        self.connection.leaves_unread();
+    }
+
+    /// Whether the other end is known to be gone. That it gave up only this stream is seen by whoever
+    /// waits for the answer, and drops it.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.connection.is_gone()
+    }
+
+    /// The response about to be written carries a session's events.
+    pub fn carries(&self, mut carried: Carried) {
+        if let Some(stream) = &self.stream {
+            *stream.carried.lock() = Some(carried);
+            return;
+        }
+        self.connection.writing.store(UNWRITTEN, Ordering::Relaxed);
+        *self.connection.carried.lock() = carried.0.take();
+    }
+
+    /// The response of a stream is with the connection, from its first byte to its last.
+    pub(super) fn handed_over(&self) {
+        let (Some(stream), Some(streams)) = (&self.stream, self.connection.streams.get()) else {
+            return;
         };
-        self.peer.wrote(if result.is_ok() { PARTLY } else { FAILED });
-        Poll::Ready(result)
+        let Some(mut carried) = stream.carried.lock().take() else { return };
+        let mut handed = streams.carried.lock();
+        // If the connection is over already, dropping them tells.
+        let Some(handed) = handed.as_mut() else { return };
+        let Some((session, reply_no)) = carried.0.take() else { return };
+        let session = Arc::downgrade(&session);
+        handed.retain(|older| !Weak::ptr_eq(&older.session, &session));
+        if handed.len() >= HANDED_MAX {
+            handed.pop_front();
+        }
+        handed.push_back(Handed { session, reply_no, written: false });
     }
 
-    fn poll_try_write(
-        &self,
-        cx: &mut Context<'_>,
-        mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.peer.stream.poll_write_ready(cx))?;
-            match write(&self.peer.stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
+    /// The response is over; what it carried and was not handed over goes again.
+    pub(super) fn broke_off(&self) {
+        if let Some(stream) = &self.stream {
+            drop(stream.carried.lock().take());
         }
     }
 
-    /// Reads what there is. The buffer is not cleared first, so what is not used of it costs
-    /// nothing; and when less came than would have fitted, there is no more, so the socket is not
-    /// asked again until the next event: `WouldBlock` is how tokio is told.
-    fn poll_try_read(
-        &self,
-        cx: &mut Context<'_>,
-        buffer: &mut impl BufMut,
-    ) -> Poll<io::Result<usize>> {
-        let stream = &self.peer.stream;
-        loop {
-            ready!(stream.poll_read_ready(cx))?;
-            let room = buffer.remaining_mut();
-            let mut read = None;
-            let emptied = stream.try_io(Interest::READABLE, || {
-                let got = stream.try_read_buf(buffer)?;
-                read = Some(got);
-                if got < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-            });
-            match (read, emptied) {
-                (Some(read), _) => return Poll::Ready(Ok(read)),
-                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
-                    return Poll::Ready(Err(error));
-                }
-                (None, _) => {}
-            }
+    /// Whether the response carries events that are not handed over.
+    pub(super) fn has_carried(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.carried.lock().is_some())
+    }
+
+    /// A piece of the response waits for room, or none does.
+    pub(super) fn offers(&self, piece: bool) {
+        if let Some(stream) = &self.stream {
+            stream.waits.store(piece, Ordering::Relaxed);
+            stream.pieces.fetch_add(usize::from(piece), Ordering::Relaxed);
         }
     }
 
-    /// Reads and throws away what the peer is still sending, for a while.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut scratch = [0; 8192];
-        while self.lingered < LINGER_BYTES_MAX {
-            match self.poll_try_read(cx, &mut scratch.as_mut_slice()) {
-                Poll::Ready(Ok(read @ 1..)) => self.lingered += read,
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => {
-                    let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-                    return linger.as_mut().poll(cx);
-                }
-            }
-        }
-        Poll::Ready(())
+    /// Which piece of the response waits for room.
+    pub(super) fn offered(&self) -> Option<usize> {
+        let stream = self.stream.as_ref()?;
+        stream.waits.load(Ordering::Relaxed).then(|| stream.pieces.load(Ordering::Relaxed))
     }
 }
 
-/// hyper itself answers a head that it cannot read, with a few headers of its own. This gives such
-/// an answer those that every response has; the result is longer than what it replaces, and small
-/// enough for one write to a socket that has nothing else to send. `None` for all other bytes.
-fn completed(bytes: &[u8]) -> Option<Vec<u8>> {
-    const HEADERS: &[u8] =
-        b"cache-control: no-cache, no-store\r\nx-content-type-options: nosniff\r\n";
-    if !bytes.starts_with(b"HTTP/1.1 4") {
-        return None;
-    }
-    let ours = bytes.windows(13).any(|window| window == b"cache-control");
-    let line = bytes.windows(2).position(|window| window == b"\r\n")? + 2;
-    let (status, rest) = bytes.split_at_checked(line)?;
-    (!ours).then(|| [status, HEADERS, rest].concat())
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Poll::Ready(read) = self.poll_try_read(cx, buf) else { return self.watch_head(cx) };
-        if read.is_err() {
-            self.peer.wrote(FAILED);
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if self.stream.is_some()
+            && let Some(streams) = self.connection.streams.get()
+        {
+            *streams.last.lock() = Instant::now();
+            streams.open.fetch_sub(1, Ordering::Relaxed);
         }
-        if read? > 0 {
-            let phase = &self.peer.phase;
-            let _ = phase.compare_exchange(IDLE, HEAD, Ordering::Relaxed, Ordering::Relaxed);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let polled = match completed(bytes) {
-            Some(whole) => {
-                self.peer.leaves_unread();
-                self.poll_try_write(cx, |stream| stream.try_write(&whole))
-                    .map_ok(|written| written.min(bytes.len()))
-            }
-            None => self.poll_try_write(cx, |stream| stream.try_write(bytes)),
-        };
-        self.watch_write(cx, polled)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if let Some(first) = bytes.first().filter(|first| completed(first).is_some()) {
-            return self.poll_write(cx, first);
-        }
-        let polled = self.poll_try_write(cx, |stream| stream.try_write_vectored(bytes));
-        self.watch_write(cx, polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes once its own buffer is empty.
-        self.peer.flushed();
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.linger.is_none() && self.lingered == 0 {
-            shutdown(&self.peer.stream, Shutdown::Write)?;
-        }
-        if self.peer.unread.load(Ordering::Relaxed) {
-            ready!(self.poll_linger(cx));
-        }
-        Poll::Ready(Ok(()))
     }
 }

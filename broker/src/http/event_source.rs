@@ -1,5 +1,7 @@
 //! `GET <mount>/<clientId>` with `Accept: text/event-stream`: Faye's eventsource transport.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderName};
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -8,9 +10,8 @@ use weft_protocol::Error;
 use super::bayeux::{Endpoint, Head};
 use super::credentials;
 use super::headers;
-use super::origins::Verdict;
 use super::stats::Counted;
-use super::streams::{EVENTS, Pieces, Source, Streams, unbuffered};
+use super::streams::{EVENTS, Pieces, Source, Streams, later, unbuffered};
 use crate::guard::Who;
 use crate::transport::event_source::{Asked, EventStream, gone};
 use crate::transport::streaming::Piece;
@@ -53,7 +54,8 @@ pub async fn answer(
             return (headers::text(StatusCode::UNAUTHORIZED, &error.to_string()), None);
         }
         Who::Known(who) => Some(&**who),
-        Who::Unsaid => None,
+        // Whom the session speaks for was judged when it began.
+        Who::Unsaid | Who::Claimed(_) => None,
     };
     let last = head.headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty());
     let asked = Asked {
@@ -63,9 +65,18 @@ pub async fn answer(
         // What is no number proves nothing: all goes again.
         last: last.and_then(|id| id.to_str().ok()?.parse().ok()),
     };
+    let place = match broker.limits().hold(broker.payer(endpoint.payer(head), who)) {
+        Ok(place) => place,
+        Err(limited) => {
+            let after = Duration::from_secs(limited.retry_after());
+            let mut response = unbuffered(EVENTS, later("as many are held as may be", after));
+            endpoint.allow(&head.headers, &mut response);
+            return (response, None);
+        }
+    };
     let (mut response, pieces) = match EventStream::open(broker, asked, streams.options) {
         Ok(stream) => {
-            let open = Counted::new(&streams.stats.event_source);
+            let open = (Counted::new(&streams.stats.event_source), place);
             (unbuffered(EVENTS, Bytes::new()), Some(Pieces::new(&head.peer, open, stream)))
         }
         Err(error @ Error::Unauthorized(_)) => {
@@ -75,8 +86,6 @@ pub async fn answer(
         Err(_) if last.is_some() => (unbuffered(EVENTS, gone(broker)), None),
         Err(error) => (headers::text(StatusCode::NOT_FOUND, &error.to_string()), None),
     };
-    if let Verdict::Allowed(origin) = endpoint.origins.judge(&head.headers) {
-        headers::allow_origin(&mut response, origin);
-    }
+    endpoint.allow(&head.headers, &mut response);
     (response, pieces)
 }

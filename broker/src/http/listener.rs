@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +19,12 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 use warp::filters::BoxedFilter;
 
-use super::connection::{Deadlines, Peer, Place, Watched};
-use super::headers;
+use super::arrival::{Arrived, Entrance, Turned, arrive};
+use super::connection::{Connection, Deadlines, Peer, Place};
 use super::limits::{Gate, Refusal};
+use super::socket::Watched;
 use super::stats::HttpStats;
+use super::{headers, http2};
 
 /// What a listener serves.
 pub type Routes = BoxedFilter<(warp::reply::Response,)>;
@@ -45,6 +47,8 @@ pub struct Listener {
     pub options: ListenerOptions,
     /// Who gets in.
     pub gate: Arc<Gate>,
+    /// By which way.
+    pub entrance: Entrance,
     /// What is counted.
     pub stats: HttpStats,
     /// Connections at work.
@@ -54,11 +58,13 @@ pub struct Listener {
 }
 
 /// No larger head is read: 431 beyond it.
-const HEAD_BYTES_MAX: usize = 16 << 10;
+pub(super) const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How long to wait when the process has no descriptor left to accept with.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
     Cache-Control: no-cache, no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
+const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n\
+    Cache-Control: no-cache, no-store\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";
 
 impl Listener {
     /// The address in use.
@@ -88,88 +94,126 @@ impl Listener {
     }
 
     fn admit(&self, stream: TcpStream, address: SocketAddr, routes: Routes) {
-        match self.gate.admit(address.ip()) {
+        let ip = address.ip();
+        let proxy = self.entrance.proxies.trusts(ip);
+        let admitted = if proxy { self.gate.admit_proxy() } else { self.gate.admit(ip) };
+        let tls = self.entrance.tls.is_some();
+        match admitted {
             Ok(permit) => {
                 self.stats.accepted.inc();
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%address, %error, "no TCP_NODELAY");
                 }
-                let one = One {
-                    peer: Peer::new(stream, address, Place::new(permit, &self.stats.connections)),
-                    options: self.options,
-                    stats: self.stats.clone(),
-                };
-                self.tasks.spawn(one.serve(routes, self.stop.clone()));
+                let place = Place::new(permit, &self.stats.connections);
+                let entrance = self.entrance.clone();
+                let one = One { options: self.options, stats: self.stats.clone() };
+                let stop = self.stop.clone();
+                self.tasks.spawn(async move {
+                    let arrived = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return,
+                        arrived = arrive(stream, ip, place, &entrance, &one.options) => arrived,
+                    };
+                    match arrived {
+                        Ok(arrived) => one.serve(arrived, routes, stop).await,
+                        Err(Turned::Refused(refusal, stream)) => {
+                            refuse(&one.stats, &stream, ip, refusal, tls);
+                        }
+                        Err(Turned::Broken(error)) => {
+                            tracing::debug!(%address, %error, "a connection asked nothing");
+                        }
+                    }
+                });
             }
-            Err(refusal) => {
-                match refusal {
-                    Refusal::Total => self.stats.refused_total.inc(),
-                    Refusal::Address => self.stats.refused_address.inc(),
-                }
-                tracing::debug!(%address, ?refusal, "connection refused");
-                self.stats.responded(StatusCode::SERVICE_UNAVAILABLE);
-                // Best effort: the socket is new, so its buffer takes this or it is not worth more.
-                let _ = stream.try_write(REFUSAL);
-            }
+            Err(refusal) => refuse(&self.stats, &stream, ip, refusal, tls),
         }
+    }
+}
+
+/// Says why there is no more room, where that can be said.
+fn refuse(stats: &HttpStats, stream: &TcpStream, address: IpAddr, refusal: Refusal, tls: bool) {
+    let (refused, status, text) = match refusal {
+        Refusal::Total => (&stats.refused_total, StatusCode::SERVICE_UNAVAILABLE, NO_ROOM),
+        Refusal::Address => (&stats.refused_address, StatusCode::TOO_MANY_REQUESTS, TOO_MANY),
+    };
+    refused.inc();
+    tracing::debug!(%address, ?refusal, "connection refused");
+    if !tls {
+        stats.responded(status);
+        // Best effort: the socket is new, so its buffer takes this or it is not worth more.
+        let _ = stream.try_write(text);
     }
 }
 
 /// One admitted connection.
 struct One {
-    peer: Arc<Peer>,
     options: ListenerOptions,
     stats: HttpStats,
 }
 
 impl One {
-    async fn serve(self, routes: Routes, stop: CancellationToken) {
-        let Self { peer, options, stats } = self;
-        let io = TokioIo::new(Watched::new(Arc::clone(&peer), options.deadlines));
-        let routes = warp::service(routes);
-        let service = service_fn(|mut request: Request<Incoming>| {
-            peer.busy();
-            request.extensions_mut().insert(Arc::clone(&peer));
-            let has_body = !request.body().is_end_stream();
-            let takes_body = request.method() == Method::POST;
-            let refusal = headers::refuse_head(request.version(), request.uri(), request.headers());
-            let answer = refusal.is_none().then(|| routes.clone().call(request));
-            let (peer, stats) = (&peer, &stats);
-            async move {
-                let response = match (answer, refusal) {
-                    (Some(answer), _) => answer.await?,
-                    (None, refusal) => refusal.unwrap_or_default().map(Into::into),
-                };
-                // Who is refused may be sending still.
-                if has_body && (!takes_body || response.status().as_u16() >= 400) {
-                    peer.leaves_unread();
-                }
-                peer.idle();
-                stats.responded(response.status());
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(options.idle)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(io, service)
-            .with_upgrades();
-        tokio::pin!(connection);
-        let ended = tokio::select! {
-            biased;
-            ended = &mut connection => ended,
-            // A head of which only a part has come is nothing under way.
-            () = stop.cancelled() => if peer.is_amid_head() {
-                Ok(())
-            } else {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+    async fn serve(self, arrived: Arrived, routes: Routes, stop: CancellationToken) {
+        let Self { options, stats } = self;
+        let Arrived { connection, io, http2 } = arrived;
+        let ended = if http2 {
+            Box::pin(http2::serve(io, &connection, options, &stats, routes, &stop)).await
+        } else {
+            serve_http1(io, &connection, options, &stats, routes, &stop).await
         };
         if let Err(error) = ended {
-            tracing::debug!(address = %peer.address, %error, "connection ended early");
+            tracing::debug!(address = %connection.address, %error, "connection ended early");
         }
-        peer.closed();
+        connection.closed();
     }
+}
+
+async fn serve_http1(
+    io: Watched,
+    connection: &Arc<Connection>,
+    options: ListenerOptions,
+    stats: &HttpStats,
+    routes: Routes,
+    stop: &CancellationToken,
+) -> hyper::Result<()> {
+    let peer = Peer::new(Arc::clone(connection));
+    let routes = warp::service(routes);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        connection.busy();
+        request.extensions_mut().insert(Arc::clone(&peer));
+        let has_body = !request.body().is_end_stream();
+        let takes_body = request.method() == Method::POST;
+        let refusal = headers::refuse_head(request.version(), request.uri(), request.headers());
+        let answer = refusal.is_none().then(|| routes.clone().call(request));
+        async move {
+            let response = match (answer, refusal) {
+                (Some(answer), _) => answer.await?,
+                (None, refusal) => refusal.unwrap_or_default().map(Into::into),
+            };
+            // Who is refused may be sending still.
+            if has_body && (!takes_body || response.status().as_u16() >= 400) {
+                connection.leaves_unread();
+            }
+            connection.idle();
+            stats.responded(response.status());
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.idle)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    tokio::pin!(served);
+    tokio::select! {
+        biased;
+        ended = &mut served => return ended,
+        () = stop.cancelled() => {}
+    }
+    // A head of which only a part has come is nothing under way.
+    if connection.is_amid_head() {
+        return Ok(());
+    }
+    served.as_mut().graceful_shutdown();
+    served.await
 }

@@ -10,22 +10,27 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
-use weft_protocol::{Error, publish_line};
+use weft_protocol::{ChannelName, Error, publish_line};
 
 use super::api::{Api, Refusal, published};
 use super::body::{BodyFailure, FREE_BYTES, Share};
 use super::connection::Peer;
+use super::limited::Pace;
 use crate::core::held::Wakes;
 use crate::core::publishing::{Publication, Publishing};
 use crate::guard::Asker;
+use crate::hook::Event;
 
 /// Outcomes that are awaited at once.
 const UNDER_WAY: usize = 256;
 /// Bytes of outcomes in one piece of the answer, and pieces that wait for the reader.
 const PIECE: usize = 64 << 10;
 const PIECES: usize = 4;
+/// Others have their turn after so long: a line may be for very many.
+const TURN: Duration = Duration::from_millis(2);
 
 /// One stream of messages.
 #[derive(Debug)]
@@ -35,6 +40,11 @@ pub struct Lines {
     durable: bool,
     /// Who publishes.
     asker: Asker,
+    pace: Pace,
+    /// What came, and is not worked off yet.
+    rest: Bytes,
+    /// How long its limits keep that waiting.
+    paused: Option<Duration>,
     out: mpsc::Sender<Bytes>,
     outcomes: VecDeque<Outcome>,
     ready: String,
@@ -60,6 +70,7 @@ enum Outcome {
 
 enum Next<C> {
     Outcome(String),
+    Rest,
     Chunk(C),
 }
 
@@ -68,7 +79,7 @@ impl Lines {
     pub fn start<S, B, E>(
         api: Arc<Api>,
         peer: Arc<Peer>,
-        (durable, asker): (bool, Asker),
+        (durable, asker, pace): (bool, Asker, Pace),
         body: S,
     ) -> mpsc::Receiver<Bytes>
     where
@@ -83,6 +94,9 @@ impl Lines {
             peer,
             durable,
             asker,
+            pace,
+            rest: Bytes::new(),
+            paused: None,
             out,
             outcomes: VecDeque::new(),
             ready: String::new(),
@@ -114,16 +128,24 @@ impl Lines {
                 line = next_outcome(&self.api, &mut self.outcomes), if !self.outcomes.is_empty() => {
                     Next::Outcome(line)
                 }
-                chunk = timeout(left, body.next()), if more => Next::Chunk(chunk),
+                () = pause(self.paused), if more && !self.rest.is_empty() => Next::Rest,
+                chunk = timeout(left, body.next()), if more && self.rest.is_empty() => {
+                    Next::Chunk(chunk)
+                }
             };
-            if more {
+            if more && self.rest.is_empty() {
                 self.partial.waited += self.api.endpoint.exchange.now() - asked;
             }
             match next {
                 Next::Outcome(line) => self.push(&line),
-                Next::Chunk(Ok(Some(Ok(chunk)))) => ended = !self.chunk(chunk).await,
+                Next::Rest => ended = !self.work_off().await,
+                Next::Chunk(Ok(Some(Ok(mut chunk)))) => {
+                    self.rest = chunk.copy_to_bytes(chunk.remaining());
+                    self.pace.owe(self.rest.len());
+                    ended = !self.work_off().await;
+                }
                 Next::Chunk(Ok(None)) => {
-                    self.end();
+                    self.end().await;
                     ended = true;
                 }
                 Next::Chunk(Ok(Some(Err(_)))) => {
@@ -152,13 +174,24 @@ impl Lines {
         self.ready.push('\n');
     }
 
-    /// Takes in what came; false if nothing more is wanted.
-    async fn chunk(&mut self, mut chunk: impl Buf) -> bool {
+    /// Takes in what came, as far as the limits allow now; false if nothing more is wanted.
+    async fn work_off(&mut self) -> bool {
         let mut wakes = Wakes::default();
-        let bytes = chunk.copy_to_bytes(chunk.remaining());
-        let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
-        while let Some(piece) = pieces.next() {
-            if self.partial.wants_share(piece) {
+        let mut begun = self.api.endpoint.exchange.now();
+        self.paused = self.pace.pay(&self.api).err();
+        while !self.rest.is_empty() && self.paused.is_none() {
+            let end = self.rest.iter().position(|byte| *byte == b'\n');
+            let piece = self.rest.slice(..end.unwrap_or(self.rest.len()));
+            // Lines without anything in them keep a stream busy, and cost nothing.
+            let counts = end.is_some() && !self.partial.is_blank_with(&piece);
+            if counts
+                && !self.api.broker.is_draining()
+                && let Err(wait) = self.pace.line(&self.api)
+            {
+                self.paused = Some(wait);
+                return true;
+            }
+            if self.partial.wants_share(&piece) {
                 drop(std::mem::take(&mut wakes));
                 let endpoint = &self.api.endpoint.body;
                 let share = endpoint.budget.share(endpoint.bytes);
@@ -168,30 +201,39 @@ impl Lines {
                 };
                 self.partial.share = share;
             }
-            self.partial.keep(piece, self.api.endpoint.body.bytes);
-            if pieces.peek().is_none() {
+            self.partial.keep(&piece, self.api.endpoint.body.bytes);
+            let Some(end) = end else {
+                self.rest = Bytes::new();
                 break;
-            }
+            };
+            self.rest.advance(end + 1);
             if !self.api.broker.has_room() {
                 drop(std::mem::take(&mut wakes));
                 self.api.broker.room().await;
             }
-            if !self.line(&mut wakes) {
+            if !self.line(&mut wakes).await {
                 return false;
+            }
+            let now = self.api.endpoint.exchange.now();
+            if now.saturating_duration_since(begun) > TURN {
+                yield_now().await;
+                begun = now;
             }
         }
         true
     }
 
     /// The last line may lack its end.
-    fn end(&mut self) {
+    async fn end(&mut self) {
         if self.partial.too_long || !self.partial.bytes.is_empty() {
-            self.line(&mut Wakes::default());
+            // There is nothing behind it that could be made to wait.
+            let _ = self.pace.line(&self.api);
+            self.line(&mut Wakes::default()).await;
         }
     }
 
     /// Publishes the line that is complete now; false if nothing more is wanted.
-    fn line(&mut self, wakes: &mut Wakes) -> bool {
+    async fn line(&mut self, wakes: &mut Wakes) -> bool {
         let Partial { bytes, too_long, share: _share, .. } = std::mem::take(&mut self.partial);
         let line = bytes.strip_suffix(b"\r").unwrap_or(&bytes);
         if too_long || line.len() > self.api.endpoint.body.bytes {
@@ -220,8 +262,16 @@ impl Lines {
                 return true;
             }
         };
-        let publishing = api.name(&message.channel).and_then(|channel| {
-            api.guard().may_publish(&self.asker, channel.as_str())?;
+        let may = |channel: ChannelName<'_>| api.guard().may_publish(&self.asker, channel.as_str());
+        let mut named = api.name(&message.channel).and_then(|name| may(name).map(|()| name));
+        if let (Ok(name), true) = (&named, api.guard().asks_hook(Event::Publish)) {
+            // Who waits for the lines before this one does not wait for the hook.
+            drop(std::mem::take(wakes));
+            let asked = (name.as_str(), &*message.data);
+            let lets = api.guard().hook_may_publish(&self.asker, None, asked).await;
+            named = lets.and(named);
+        }
+        let publishing = named.and_then(|channel| {
             let publication = Publication {
                 by: self.asker.who.as_deref(),
                 ext: message.ext.as_deref(),
@@ -253,6 +303,10 @@ impl Lines {
 }
 
 impl Partial {
+    fn is_blank_with(&self, piece: &[u8]) -> bool {
+        !self.too_long && self.bytes.is_empty() && piece.trim_ascii().is_empty()
+    }
+
     fn wants_share(&self, piece: &[u8]) -> bool {
         let len = self.bytes.len() + piece.len();
         len > FREE_BYTES && self.share.is_none() && !self.too_long
@@ -274,6 +328,12 @@ impl Partial {
 impl Drop for Lines {
     fn drop(&mut self) {
         self.peer.streams(false);
+    }
+}
+
+async fn pause(time: Option<Duration>) {
+    if let Some(time) = time {
+        tokio::time::sleep(time).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! `POST /publish/<channel>` and `POST /publish`: messages from servers, no Bayeux needed.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
@@ -14,10 +15,13 @@ use super::api::{Api, Refusal, answer, channel_of, published};
 use super::bayeux::Head;
 use super::body::{self, BodyFailure};
 use super::headers;
+use super::limited::Pace;
 use super::ndjson::Lines;
 use crate::core::held::Wakes;
 use crate::core::publishing::{Publication, Publishing};
-use crate::guard::Asker;
+use crate::guard::{Asker, Guard};
+use crate::hook::Event;
+use crate::limits::{Payer, What};
 
 const METHODS: &str = "POST, OPTIONS";
 
@@ -134,7 +138,9 @@ where
     let mut response = headers::response(StatusCode::OK, kind, Bytes::new());
     api.allow(&head.headers, &mut response);
     let body = tokio_stream::iter(first).chain(body);
-    Ok((response, Lines::start(Arc::clone(api), Arc::clone(&head.peer), (durable, asker), body)))
+    let pace = Pace::new(api, head, &asker);
+    let peer = Arc::clone(&head.peer);
+    Ok((response, Lines::start(Arc::clone(api), peer, (durable, asker, pace), body)))
 }
 
 async fn whole<S, B, E>(
@@ -154,12 +160,23 @@ where
         Err(refusal) if at_once || refusal.status == 401 => return Err(refusal),
         asked => asked,
     };
+    let payer = match &asked {
+        Ok(asked) => api.payer(head, &asked.asker),
+        Err(_) => api.endpoint.payer(head),
+    };
+    // Where the head says how long the body is, nobody need read it to know that it is too much.
+    let told = body::told_length(&head.headers, &api.endpoint.body);
+    api.take(What::Bytes, payer, told.unwrap_or(0))?;
     let body = body::read(&head.headers, body, &api.endpoint.body).await?;
+    if told.is_none() {
+        api.take(What::Bytes, payer, body.len())?;
+    }
     match asked? {
         Asked { channel: Some(channel), durable, key, asker, .. } => {
+            api.take(What::Messages, payer, 1)?;
             one(api, &channel, (key, durable, &asker), &body).await
         }
-        Asked { durable, asker, .. } => many(api, durable, &asker, &body).await,
+        Asked { durable, asker, .. } => many(api, payer, (durable, &asker), &body).await,
     }
 }
 
@@ -171,6 +188,7 @@ async fn one(
 ) -> Result<String, Refusal> {
     let data = publish_data(body, &api.limits)
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
+    api.guard().hook_may_publish(asker, None, (channel, &data)).await?;
     let publication = Publication {
         key,
         durable,
@@ -182,9 +200,15 @@ async fn one(
 }
 
 /// All or nothing: one bad message refuses all of them, and says which.
-async fn many(api: &Api, durable: bool, asker: &Asker, body: &[u8]) -> Result<String, Refusal> {
+async fn many(
+    api: &Api,
+    payer: Payer,
+    (durable, asker): (bool, &Asker),
+    body: &[u8],
+) -> Result<String, Refusal> {
     let messages = publish_array(body, &api.limits, api.guard().token_field())
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
+    api.take(What::Messages, payer, messages.len())?;
     let mut publications = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
         let message = message.as_ref();
@@ -201,6 +225,7 @@ async fn many(api: &Api, durable: bool, asker: &Asker, body: &[u8]) -> Result<St
             ..Publication::new(channel, &message.data)
         });
     }
+    hook_lets_all(api, asker, &publications).await?;
     let all = api.broker.publish_all(&publications, &mut Wakes::default());
     let all = all.map_err(|(index, error)| Refusal { index: Some(index), ..error.into() })?;
     let mut out = String::from("[");
@@ -212,6 +237,41 @@ async fn many(api: &Api, durable: bool, asker: &Asker, body: &[u8]) -> Result<St
     }
     out.push(']');
     Ok(out)
+}
+
+/// One that the hook refuses refuses them all.
+async fn hook_lets_all(
+    api: &Api,
+    asker: &Asker,
+    publications: &[Publication<'_>],
+) -> Result<(), Refusal> {
+    let guard = api.guard();
+    let Some(hook) = guard.hook().filter(|hook| hook.decides(Event::Publish)) else {
+        return Ok(());
+    };
+    let ask = |(index, it)| lets(guard, asker, index, it);
+    let asked: Vec<Lets<'_>> = publications.iter().enumerate().map(ask).collect();
+    let mut lets = futures_util::StreamExt::buffered(tokio_stream::iter(asked), hook.at_once());
+    while let Some(lets) = lets.next().await {
+        lets?;
+    }
+    Ok(())
+}
+
+/// A question that is being asked.
+type Lets<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + 'a>>;
+
+fn lets<'a>(
+    guard: &'a Guard,
+    asker: &'a Asker,
+    index: usize,
+    asked: &'a Publication<'a>,
+) -> Lets<'a> {
+    let (channel, data) = (asked.channel.as_str(), asked.data);
+    Box::pin(async move {
+        let lets = guard.hook_may_publish(asker, None, (channel, data)).await;
+        lets.map_err(|error| Refusal { index: Some(index), ..error.into() })
+    })
 }
 
 fn wants_durable(query: &str) -> Result<bool, Refusal> {

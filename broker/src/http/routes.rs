@@ -62,7 +62,7 @@ pub fn public(site: Site) -> Routes {
         .then(move |path: FullPath, method, query, headers, peer, on_upgrade, body| {
             let (endpoint, sockets) = (Arc::clone(&endpoint), sockets.clone());
             let streams = sessions.clone();
-            let head = Head { method, query, headers, peer };
+            let head = Head::new(method, query, headers, peer);
             async move {
                 if let Some(streams) = &streams
                     && event_source::is_wanted(&head.method, &head.headers)
@@ -115,7 +115,7 @@ fn publishing(
         .and(warp::body::stream())
         .then(move |path, method, query, headers, peer, body| {
             let api = Arc::clone(&api);
-            let head = Head { method, query, headers, peer };
+            let head = Head::new(method, query, headers, peer);
             async move {
                 match publish::handle(api, head, path, Box::pin(body)).await {
                     Answered::Whole(response) => reply(response),
@@ -139,7 +139,8 @@ fn reading(
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arc<Peer>>())
         .then(move |path: String, method, query, headers, peer| {
-            let (streams, head) = (Arc::clone(&streams), Head { method, query, headers, peer });
+            let streams = Arc::clone(&streams);
+            let head = Head::new(method, query, headers, peer);
             async move {
                 match streams::handle(&streams, spelling, &head, &path).await {
                     streams::Answered::Whole(response) => reply(response),
@@ -159,7 +160,7 @@ fn past(
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arc<Peer>>())
         .then(move |path, method, query, headers, peer| {
-            let (api, head) = (Arc::clone(&api), Head { method, query, headers, peer });
+            let (api, head) = (Arc::clone(&api), Head::new(method, query, headers, peer));
             async move { reply(history::handle(api, head, path).await) }
         })
 }

@@ -14,20 +14,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, HeaderName};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use parking_lot::Mutex;
 use tokio_stream::Stream;
-use weft_protocol::{Cursor, Error, InvalidCursor, Pattern};
+use weft_protocol::{ChannelLimits, Cursor, Error, InvalidCursor, Pattern};
 
 use super::api::{Api, Refusal, channel_of};
 use super::bayeux::Head;
 use super::booked;
 use super::connection::Peer;
+use super::event_source;
 use super::headers;
 use super::history::time_us;
 use super::stats::{Counted, StreamStats};
 use crate::core::id::SessionIds;
 use crate::core::reader::{Beginning, Reader};
+use crate::limits::What;
+use crate::limits::tally::Place;
 use crate::transport::spelling::Spelling;
 use crate::transport::streaming::{Piece, StreamOptions, Streaming};
 
@@ -73,7 +76,7 @@ pub async fn handle(streams: &Streams, spelling: Spelling, head: &Head, path: &s
         return Answered::Whole(response);
     }
     match open(streams, spelling, head, path).await {
-        Ok(streaming) => {
+        Ok((streaming, place)) => {
             let kind = if spelling == Spelling::Events { EVENTS } else { LINES };
             let mut response = unbuffered(kind, Bytes::new());
             api.allow(&head.headers, &mut response);
@@ -84,12 +87,17 @@ pub async fn handle(streams: &Streams, spelling: Spelling, head: &Head, path: &s
             }
             let StreamStats { events, lines, .. } = &streams.stats;
             let open = if spelling == Spelling::Events { events } else { lines };
-            Answered::Stream(response, Pieces::new(&head.peer, Counted::new(open), streaming))
+            let open = (Counted::new(open), place);
+            Answered::Stream(response, Pieces::new(&head.peer, open, streaming))
         }
         Err(refusal) => {
             let mut response = match (spelling, refusal.status) {
                 // To EventSource any other answer would be the last.
-                (Spelling::Events, 503) => unbuffered(EVENTS, later(&refusal.text)),
+                (Spelling::Events, 503) => unbuffered(EVENTS, later(&refusal.text, LATER)),
+                (Spelling::Events, 429) if event_source::is_wanted(&head.method, &head.headers) => {
+                    let after = Duration::from_secs(refusal.retry_after.unwrap_or(1));
+                    unbuffered(EVENTS, later(&refusal.text, after))
+                }
                 _ => refusal.response(METHODS),
             };
             api.allow(&head.headers, &mut response);
@@ -108,9 +116,10 @@ pub fn unbuffered(kind: HeaderValue, body: impl Into<Bytes>) -> Response<Bytes> 
 }
 
 /// A stream that ends at once, and is to be asked for again when there may be room.
-fn later(why: &str) -> String {
+#[must_use]
+pub fn later(why: &str, after: Duration) -> String {
     let mut text = format!(": {why}\n");
-    Spelling::Events.retry(LATER, &mut text);
+    Spelling::Events.retry(after, &mut text);
     text
 }
 
@@ -119,13 +128,18 @@ async fn open(
     spelling: Spelling,
     head: &Head,
     path: &str,
-) -> Result<Streaming, Refusal> {
+) -> Result<(Streaming, Option<Place>), Refusal> {
     if !streams.enabled {
         return Err(Refusal::new(404, "streams are not served here"));
     }
     let api = &streams.api;
-    let Asked { patterns, from, padding } = asked(api, head, path)?;
+    let limits = &api.limits.channel;
+    let Asked { patterns, from, padding } = asked(limits, path, &head.query, &head.headers)?;
     let asker = api.admit(head, "stream").await?;
+    let payer = api.payer(head, &asker);
+    api.take(What::Messages, payer, 1)?;
+    api.take(What::Subscriptions, payer, patterns.len())?;
+    let place = api.broker.limits().hold(payer)?;
     api.guard().may_subscribe(&asker, &patterns, None)?;
     let from = if from == Beginning::Now {
         from
@@ -138,28 +152,42 @@ async fn open(
             Err(error) => return Err(error.into()),
         }
     };
+    let names: Vec<&str> = patterns.iter().map(AsRef::as_ref).collect();
+    api.guard().hook_may_read(&asker, None, (&names, from != Beginning::Now)).await?;
     let id = streams.ids.next().ok_or(Error::Overloaded)?;
     let reader = Reader::open(&api.broker, id, (&patterns, from), asker.who)
         .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
     let options =
         StreamOptions { padding: padding.unwrap_or(streams.options.padding), ..streams.options };
-    Ok(Streaming::new(reader, spelling, options))
+    Ok((Streaming::new(reader, spelling, options), place))
 }
 
 /// What is asked for.
 #[derive(Debug)]
-struct Asked {
-    patterns: Vec<Cow<'static, str>>,
-    from: Beginning,
-    padding: Option<usize>,
+pub struct Asked {
+    /// The channels and patterns: at least one, none below `/meta` or `/service`.
+    pub patterns: Vec<Cow<'static, str>>,
+    /// Where to begin.
+    pub from: Beginning,
+    /// How much is to be sent first that means nothing.
+    pub padding: Option<usize>,
 }
 
-fn asked(api: &Api, head: &Head, path: &str) -> Result<Asked, Refusal> {
+/// Reads what a request asks for; `path` is what stands behind `/events` or `/stream`.
+///
+/// # Errors
+/// 400, 403 or 405, for what is wrong with it.
+pub fn asked(
+    limits: &ChannelLimits,
+    path: &str,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<Asked, Refusal> {
     let mut asked = Asked { patterns: Vec::new(), from: Beginning::Now, padding: None };
     if !matches!(path, "" | "/") {
         asked.patterns.push(channel_of(path)?.into());
     }
-    for (name, value) in form_urlencoded::parse(head.query.as_bytes()) {
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "channel" => asked.patterns.push(value.into_owned().into()),
             "since" => asked.from = beginning(&value)?,
@@ -167,7 +195,7 @@ fn asked(api: &Api, head: &Head, path: &str) -> Result<Asked, Refusal> {
             _ => {}
         }
     }
-    if let Some(id) = head.headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
+    if let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
         let text = id.to_str().map_err(|_| Refusal::new(400, "Last-Event-ID is no cursor"))?;
         asked.from = beginning(text)
             .map_err(|Refusal { text, .. }| Refusal::new(400, format!("Last-Event-ID: {text}")))?;
@@ -177,7 +205,7 @@ fn asked(api: &Api, head: &Head, path: &str) -> Result<Asked, Refusal> {
         return Err(Refusal::new(400, text));
     }
     for text in &asked.patterns {
-        let pattern = Pattern::parse(text, &api.limits.channel);
+        let pattern = Pattern::parse(text, limits);
         let pattern = pattern.map_err(|_| Refusal::from(Error::ChannelInvalid))?;
         if pattern.is_meta() || pattern.is_service() {
             let denied = Error::SubscribeDenied(vec![text.to_string()]);
@@ -234,7 +262,7 @@ type Next<S> = Pin<Box<dyn Future<Output = Option<(Flow<S>, Bytes)>> + Send>>;
 
 struct Flow<S> {
     source: S,
-    _open: Counted,
+    _open: (Counted, Option<Place>),
     _busy: Busy,
 }
 
@@ -245,9 +273,9 @@ impl<S> fmt::Debug for Pieces<S> {
 }
 
 impl<S: Source> Pieces<S> {
-    /// What comes from a source, for this peer.
+    /// What comes from a source, for this peer; `open` is given back at its end.
     #[must_use]
-    pub fn new(peer: &Arc<Peer>, open: Counted, source: S) -> Self {
+    pub fn new(peer: &Arc<Peer>, open: (Counted, Option<Place>), source: S) -> Self {
         let flow = Flow { source, _open: open, _busy: Busy::new(peer) };
         Self(Mutex::new(Some(Box::pin(flow.next()))))
     }

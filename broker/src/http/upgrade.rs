@@ -18,8 +18,11 @@ use tokio_util::task::TaskTracker;
 use weft_protocol::ConnectionType;
 
 use super::bayeux::{Endpoint, Head};
-use super::connection::{Peer, Watched};
+use super::connection::Peer;
 use super::headers;
+use super::incoming::Incoming;
+use super::limited;
+use super::socket::Watched;
 use super::stats::{Counted, HttpStats};
 use crate::exchange::Caller;
 use crate::transport::websocket::{self, SocketOptions};
@@ -82,12 +85,18 @@ async fn open(
         let text = "not a WebSocket's opening handshake (RFC 6455)";
         return headers::text(StatusCode::BAD_REQUEST, text);
     };
+    // Its client goes back to polling.
+    let place = match endpoint.exchange.broker().limits().hold(endpoint.payer(&head)) {
+        Ok(place) => place,
+        Err(limited) => return limited::refuse(limited),
+    };
     let arrived = endpoint.exchange.now();
     let (caller, peer) = endpoint.caller(head, ConnectionType::WebSocket, arrived).await;
     // What comes from here on is no HTTP, whose deadlines do not hold for it.
     peer.streams(true);
     let (endpoint, at_work) = (Arc::clone(endpoint), Arc::clone(sockets));
     sockets.tasks.spawn(async move {
+        let _place = place;
         match upgrade.await {
             Ok(upgraded) => run(&endpoint, &at_work, upgraded, caller, &peer).await,
             Err(error) => tracing::debug!(%error, "a socket broke off in its upgrade"),
@@ -109,10 +118,11 @@ async fn run(
     peer: &Peer,
 ) {
     let Ok(parts) = upgraded.downcast::<TokioIo<Watched>>() else { return };
-    let io = (parts.io.into_inner(), parts.read_buf.into());
+    let io = Incoming::new(parts.io.into_inner(), &parts.read_buf, &endpoint.body);
     let Sockets { options, stats, stop, .. } = sockets;
     let counted = Counted::new(&stats.sockets);
-    let mut io = websocket::serve(&endpoint.exchange, io, caller, *options, stop).await;
+    let mut io =
+        websocket::serve(&endpoint.exchange, (io, Vec::new()), caller, *options, stop).await;
     drop(counted);
     // Who is closed on may be sending still, and would not see why.
     peer.leaves_unread();

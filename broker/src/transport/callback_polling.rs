@@ -51,6 +51,7 @@ pub async fn get(
     query: String,
     gone: &(dyn Fn() -> bool + Sync),
 ) -> Result<Answer, CallbackError> {
+    let caller = Caller { bytes: query.len(), ..caller };
     let CallbackQuery { mut callbacks, messages } =
         callback_query(&query).map_err(CallbackError::Unreadable)?;
     drop(query);
@@ -70,5 +71,7 @@ pub async fn get(
     drop(body);
     let mut answer = super::settle(exchanged, gone).await;
     answer.text = wrap(name, &answer.text);
+    // What is escaped may be six times as long.
+    answer.booked = exchange.broker().book_reply(answer.text.len());
     Ok(answer)
 }

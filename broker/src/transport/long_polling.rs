@@ -14,6 +14,7 @@ pub async fn post(
     body: Vec<u8>,
     gone: &(dyn Fn() -> bool + Sync),
 ) -> Result<Answer, BodyError> {
+    let caller = Caller { bytes: body.len(), ..caller };
     let exchanged = exchange.handle(caller, &Body::post(&body)?).await?;
     drop(body);
     Ok(super::settle(exchanged, gone).await)

@@ -25,6 +25,7 @@ use weft_protocol::{Body, BodyError};
 
 use self::frames::Outgoing;
 use self::pulse::Pulse;
+use crate::core::held::Release;
 use crate::core::id::SessionId;
 use crate::core::outlet::{Outlet, OutletKind, Push, Pushed};
 use crate::exchange::{Answer, Caller, Exchange, FrameLimits, HeldConnect, SocketTurn, events};
@@ -46,6 +47,9 @@ pub struct SocketOptions {
 
 /// The buffer that each socket reads into: the smallest that most messages fit.
 const READ_BUFFER: usize = 4 << 10;
+/// Who goes on after so many refusals is not read from until there is room again: the rest waits on its
+/// side (R35).
+const REFUSALS: u32 = 10;
 /// How long a peer has to answer a close.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -108,6 +112,10 @@ struct Socket<'x, S> {
     held: Option<Box<HeldConnect>>,
     /// When a client last said something by it.
     spoken: Instant,
+    /// How much more often it was refused something at a limit than not.
+    refusals: u32,
+    /// Until when nothing is read from it.
+    paused: Option<Instant>,
 }
 
 /// Serves a socket until it ends; returns its stream. `read` are the bytes that came with the upgrade.
@@ -135,6 +143,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         outlet: None,
         held: None,
         spoken: now,
+        refusals: 0,
+        paused: None,
     };
     let Err(ending) = socket.run(stop).await;
     // Whatever is unproven goes again from here on, however long the goodbye takes.
@@ -164,15 +174,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             self.push(now).await?;
             self.answer_held().await?;
             self.see_to_the_peer(now).await?;
+            self.paused = self.paused.filter(|until| *until > now);
             let due = self.due(now);
-            let Self { ws, outlet, held, .. } = self;
+            let Self { ws, outlet, held, paused, .. } = self;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {
                     self.answer_held().await?;
                     return Err(Ending::close(CloseCode::Away, "the broker is going away"));
                 }
-                message = ws.next() => {
+                message = ws.next(), if paused.is_none() => {
                     let message = message.ok_or(Ending::Gone)??;
                     self.hear(message).await?;
                 }
@@ -191,6 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             outlet.and_then(|outlet| outlet.due(now)),
             self.held.as_ref().and_then(|held| held.due()),
             self.outlet.is_none().then(|| self.spoken + self.options.idle),
+            self.paused,
         ];
         times.into_iter().flatten().min().unwrap_or(now + self.options.idle)
     }
@@ -219,7 +231,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             let Some(outlet) = &mut self.outlet else { return Ok(()) };
             match outlet.poll(now) {
                 None => return Ok(()),
-                Some(Push::Over(_)) => self.outlet = None,
+                Some(Push::Over(why)) => {
+                    self.outlet = None;
+                    if why == Release::Lapsed {
+                        // Fresh credentials may come by it.
+                        self.spoken = now;
+                    }
+                }
                 Some(Push::Events(Pushed { batch, .. })) => {
                     // A loss before these is told before them.
                     self.answer_held().await?;
@@ -280,7 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             return Ok(());
         }
         self.spoken = now;
-        let caller = Caller { arrived: now, ..self.caller.clone() };
+        let caller = Caller { arrived: now, bytes: text.len(), ..self.caller.clone() };
         let body = Body::text(text);
         // On the heap, so that an idle socket is no larger for it.
         let mut turn = Box::pin(self.exchange.handle_frame(caller, &body, self.bound));
@@ -294,7 +312,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
         if turn.lacks_cookie {
             return Err(Ending::close(CloseCode::Policy, "the session's cookie did not come"));
         }
+        self.slow_down(turn.limited, now);
         self.answer(turn).await
+    }
+
+    /// Who floods a limit is answered a few times, and then kept waiting, but not for so long that a
+    /// pong might not be heard in time.
+    fn slow_down(&mut self, limited: Option<Duration>, now: Instant) {
+        let Some(after) = limited else {
+            // Not forgotten at once: of a flood a little always passes.
+            self.refusals = self.refusals.saturating_sub(1);
+            return;
+        };
+        self.refusals = self.refusals.saturating_add(1).min(REFUSALS + 1);
+        if self.refusals > REFUSALS {
+            self.paused = Some(now + after.min(self.options.pong_timeout / 2));
+        }
     }
 
     /// Events first, unless the replies tell how they begin; then a connect that was let go, then the

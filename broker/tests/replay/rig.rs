@@ -18,6 +18,7 @@ use weft_broker::core::rules::{Durability, Rule, Rules};
 use weft_broker::core::session::SessionHandle;
 use weft_broker::core::settling::Settler;
 use weft_broker::core::stats::Stats;
+use weft_broker::limits::Payer;
 use weft_persistence::{
     Backlog, Memory, MemoryLimits, Policy, Retention, Submit, Writer, WriterOptions,
 };
@@ -177,6 +178,8 @@ impl Client {
             advice: None,
             ack: None,
             carrier: Carrier::Poll,
+            holds_up: true,
+            payer: Payer::default(),
         };
         let received = broker.receive_connect(&self.session, &connect).expect("it lives");
         let batch = broker.answer_connect(&self.session, received, Some(&id), false).batch;

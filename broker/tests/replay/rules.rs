@@ -14,6 +14,7 @@ use weft_broker::core::past::Page;
 use weft_broker::core::proof::{Carrier, ConnectRequest};
 use weft_broker::core::publishing::Publication;
 use weft_broker::core::rules::{Durability, Rule};
+use weft_broker::limits::Payer;
 use weft_persistence::Retention;
 
 use super::rig::{Client, Rig, TINY, broker, name, options, publish, rule, rules};
@@ -166,6 +167,8 @@ fn lazy_messages_wait_for_their_time() {
         advice: None,
         ack: None,
         carrier: Carrier::Poll,
+        holds_up: true,
+        payer: Payer::default(),
     };
     let received = broker.receive_connect(&client.session, &connect("1")).expect("it lives");
     broker.answer_connect(&client.session, received, Some("1"), false);

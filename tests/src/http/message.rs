@@ -69,6 +69,29 @@ impl Request {
         self
     }
 
+    /// The method.
+    #[must_use]
+    pub fn verb(&self) -> &str {
+        &self.method
+    }
+
+    /// What is asked for.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The headers that were set.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        &self.body
+    }
+
     fn has(&self, name: &str) -> bool {
         self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
     }

@@ -1,0 +1,9 @@
+//! What is published over plain HTTP means what it meant, and becomes an event.
+
+#![no_main]
+
+#[path = "../checks.rs"]
+#[allow(dead_code, reason = "each target runs one of the checks")]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::publication(bytes));
