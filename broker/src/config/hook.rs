@@ -167,7 +167,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     problems.range("hook.per_session", hook.per_session, (1, 1_024));
     problems.positive("hook.body_max", hook.body_max.get());
     problems.unless(
-        hook.body_max <= config.limits.queue_bytes,
+        hook.url.is_empty() || hook.body_max <= config.limits.queue_bytes,
         &["hook.body_max", "limits.queue_bytes"],
         format!(
             "hook.body_max ({}) is more than limits.queue_bytes ({}): an answer to a call must fit \
