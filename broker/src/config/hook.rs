@@ -33,7 +33,8 @@ pub struct Hook {
     pub cache_entries: u64,
     /// What holds when it cannot be asked. Default `deny`.
     pub on_error: OnError,
-    /// Most calls in flight; further ones wait for a place. Default 64.
+    /// Most decisions that are asked for at once, and as many calls of `/service`; further ones wait for
+    /// a place. Default 64.
     pub concurrent: u64,
     /// Most calls in flight for one request, and most requests of one session that wait for each other.
     /// Default 16.
