@@ -214,7 +214,7 @@ impl Shared {
             other
         };
         if other {
-            tracing::info!(source = source.options.name, "its keys are others now");
+            tracing::info!(source = source.options.name, "the keys of a source are others now");
             self.tell();
         }
         other

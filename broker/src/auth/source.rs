@@ -142,7 +142,7 @@ fn remote(options: &SourceOptions, url: &str, refresh: Duration) -> Result<Remot
     if remote.is_plain() {
         tracing::warn!(
             source = options.name,
-            "its keys are fetched by http: whoever is on the way can put in their own"
+            "the keys of a source are fetched by http: whoever is on the way can put in others"
         );
     }
     Ok(remote)
