@@ -8,6 +8,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::tls::Pair;
 
 /// Serves one answer to whoever asks, until it is dropped.
 #[derive(Debug)]
@@ -30,6 +35,19 @@ impl KeyServer {
     /// Serves this set.
     #[must_use]
     pub fn start(set: &str) -> Self {
+        Self::over(set, None)
+    }
+
+    /// Serves this set over TLS, as `localhost`.
+    #[must_use]
+    pub fn start_tls(set: &str, pair: &Pair) -> Self {
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = config.with_single_cert(vec![pair.der.clone()], key).expect("a pair");
+        Self::over(set, Some(Arc::new(config)))
+    }
+
+    fn over(set: &str, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared::default());
@@ -39,8 +57,14 @@ impl KeyServer {
                 if own.ended.load(Ordering::SeqCst) {
                     return;
                 }
-                let own = Arc::clone(&own);
-                thread::spawn(move || drop(stream.map(|stream| own.serve(stream))));
+                let (Ok(stream), own, tls) = (stream, Arc::clone(&own), tls.clone()) else {
+                    continue;
+                };
+                thread::spawn(move || match tls.map(ServerConnection::new) {
+                    Some(Ok(tls)) => drop(own.serve(StreamOwned::new(tls, stream))),
+                    Some(Err(_)) => {}
+                    None => drop(own.serve(stream)),
+                });
             }
         });
         let server = Self { address, shared, thread: Some(thread) };
@@ -77,7 +101,7 @@ impl KeyServer {
 }
 
 impl Shared {
-    fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+    fn serve(&self, mut stream: impl Read + Write) -> std::io::Result<()> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -95,7 +119,8 @@ impl Shared {
             body.len()
         );
         stream.write_all(head.as_bytes())?;
-        stream.write_all(&body)
+        stream.write_all(&body)?;
+        stream.flush()
     }
 }
 

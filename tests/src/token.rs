@@ -115,6 +115,12 @@ impl Maker {
         self
     }
 
+    /// How it signs.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// The public key, in PEM.
     #[must_use]
     pub fn pem(&self) -> &str {

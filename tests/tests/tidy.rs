@@ -13,6 +13,8 @@ mod imports;
 mod rules;
 #[path = "tidy/table.rs"]
 mod table;
+#[path = "tidy/table_http.rs"]
+mod table_http;
 
 /// No file is longer.
 const LINES_MAX: usize = 500;
@@ -192,12 +194,17 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("broker/tests/replay/rig.rs", "publishers at a random pace"),
     ("broker/src/ticker.rs", "prices move once a second"),
     ("broker/src/http/ndjson.rs", "lines come no faster than they may"),
+    ("broker/src/http/incoming.rs", "deadlines"),
+    ("tests/src/bystander.rs", "publications at a pace"),
+    ("tests/src/ordeal.rs", "quiet time, to be compared with"),
+    ("tests/src/paced.rs", "attacks at a pace"),
     ("broker/src/http/listener.rs", "no descriptor is left to accept with"),
     ("broker/src/http/http2.rs", "deadlines"),
     ("broker/src/http/socket.rs", "deadlines"),
     ("broker/src/http/tls.rs", "files are looked at now and then"),
     ("clients/src/driver.rs", "the advised interval"),
     ("tests/src/delay.rs", "a long wire"),
+    ("tests/src/key_server.rs", "somebody who takes their time to answer"),
     ("tests/src/tls.rs", "one thread carries bytes both ways"),
     ("tests/src/wait.rs", "the one way to wait"),
     ("tests/tests/latency.rs", "publications at random moments"),

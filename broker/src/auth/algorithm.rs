@@ -1,12 +1,12 @@
 //! The algorithms that tokens may be signed with (RFC 7518, RFC 8037). `none` is not one.
 
+use aws_lc_rs::hmac::{Algorithm as Hash, HMAC_SHA256, HMAC_SHA384, HMAC_SHA512};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
-    EcdsaVerificationAlgorithm, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
-    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
-    RSA_PSS_2048_8192_SHA512, RsaParameters, VerificationAlgorithm,
+    EcdsaVerificationAlgorithm, EdDSAParameters, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, VerificationAlgorithm,
 };
-use aws_lc_rs::{hmac, signature};
 
 /// How a token is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,13 +31,13 @@ pub enum Algorithm {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Needs {
     /// A secret of no fewer bytes.
-    Secret(hmac::Algorithm, usize),
+    Secret(Hash, usize),
     /// An RSA key.
     Rsa(&'static RsaParameters),
     /// A key on this curve.
     Ec(&'static EcdsaVerificationAlgorithm),
     /// An Ed25519 key.
-    Ed(&'static signature::EdDSAParameters),
+    Ed(&'static EdDSAParameters),
 }
 
 impl Algorithm {
@@ -86,9 +86,9 @@ impl Algorithm {
 
     pub(super) fn needs(self) -> Needs {
         match self {
-            Self::Hs256 => Needs::Secret(hmac::HMAC_SHA256, 32),
-            Self::Hs384 => Needs::Secret(hmac::HMAC_SHA384, 48),
-            Self::Hs512 => Needs::Secret(hmac::HMAC_SHA512, 64),
+            Self::Hs256 => Needs::Secret(HMAC_SHA256, 32),
+            Self::Hs384 => Needs::Secret(HMAC_SHA384, 48),
+            Self::Hs512 => Needs::Secret(HMAC_SHA512, 64),
             Self::Rs256 => Needs::Rsa(&RSA_PKCS1_2048_8192_SHA256),
             Self::Rs384 => Needs::Rsa(&RSA_PKCS1_2048_8192_SHA384),
             Self::Rs512 => Needs::Rsa(&RSA_PKCS1_2048_8192_SHA512),

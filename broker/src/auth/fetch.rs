@@ -20,7 +20,8 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Remote {
     client: Client,
     url: Url,
-    refresh: Duration,
+    /// How often it is asked.
+    pub(super) refresh: Duration,
     /// When it was last asked because of a token; locked while it is being asked for whatever reason,
     /// so that one question is under way at a time.
     pub(super) asked: Arc<tokio::sync::Mutex<Option<Instant>>>,

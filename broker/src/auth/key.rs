@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::hmac::{Key as MacKey, verify as has_made};
 use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
 use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
 use sha2::{Digest, Sha256};
@@ -36,7 +36,7 @@ pub(super) struct Key {
 }
 
 enum Verifier {
-    Secret(Box<hmac::Key>),
+    Secret(Box<MacKey>),
     Public(ParsedPublicKey),
 }
 
@@ -98,7 +98,7 @@ impl Key {
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         let mut fitting = self.verifiers.iter().filter(|(own, _)| *own == algorithm);
         fitting.any(|(_, verifier)| match verifier {
-            Verifier::Secret(key) => hmac::verify(key, message, signature).is_ok(),
+            Verifier::Secret(key) => has_made(key, message, signature).is_ok(),
             Verifier::Public(key) => key.verify_sig(message, signature).is_ok(),
         })
     }
@@ -113,7 +113,7 @@ impl Material<'_> {
                 if secret.len() < least {
                     return Err(format!("{name} needs a secret of {least} bytes or more"));
                 }
-                Ok(Verifier::Secret(Box::new(hmac::Key::new(hash, secret))))
+                Ok(Verifier::Secret(Box::new(MacKey::new(hash, secret))))
             }
             (Self::Spki(spki), Needs::Rsa(parameters)) => {
                 let key = RsaPublicKey::from_der(spki).map_err(|_| wrong())?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -40,11 +41,6 @@ impl Source {
     /// A text that names the source.
     pub(super) fn open(options: &SourceOptions, before: &[Self]) -> Result<Self, String> {
         let about = |error| format!("[[auth.tokens]] {:?}: {error}", options.name);
-        if matches!(options.place, KeyPlace::SetUrl(..))
-            && let Some(same) = before.iter().find(|source| *source.options == *options)
-        {
-            return Ok(same.clone());
-        }
         let mut source = Self {
             options: Arc::new(options.clone()),
             keys: None,
@@ -54,14 +50,14 @@ impl Source {
         };
         match &options.place {
             KeyPlace::SetUrl(url, refresh) => {
-                let remote = Remote::new(url, *refresh).map_err(about)?;
-                if remote.is_plain() {
-                    tracing::warn!(
-                        source = options.name,
-                        "its keys are fetched by http: whoever is on the way can put in their own"
-                    );
+                if let Some(same) = before.iter().find(|before| before.has_keys_for(options)) {
+                    (source.keys, source.hash) = (same.keys.clone(), same.hash);
+                    source.remote.clone_from(&same.remote);
                 }
-                source.remote = Some(Arc::new(remote));
+                let rhythm = |remote: &Arc<Remote>| remote.refresh == *refresh;
+                if !source.remote.as_ref().is_some_and(rhythm) {
+                    source.remote = Some(Arc::new(remote(options, url, *refresh).map_err(about)?));
+                }
             }
             KeyPlace::Secret(secret) => {
                 source.take(source.read(secret, None).map_err(about)?);
@@ -71,6 +67,17 @@ impl Source {
             }
         }
         Ok(source)
+    }
+
+    /// Whether its keys would be the same with these options: what is asked of claims may differ.
+    fn has_keys_for(&self, options: &SourceOptions) -> bool {
+        let same_place = match (&self.options.place, &options.place) {
+            (KeyPlace::SetUrl(own, _), KeyPlace::SetUrl(other, _)) => own == other,
+            _ => false,
+        };
+        same_place
+            && self.options.name == options.name
+            && self.options.algorithms == options.algorithms
     }
 
     /// The file with its keys.
@@ -128,4 +135,15 @@ impl Source {
         };
         keys && Arc::ptr_eq(&self.options, &other.options)
     }
+}
+
+fn remote(options: &SourceOptions, url: &str, refresh: Duration) -> Result<Remote, String> {
+    let remote = Remote::new(url, refresh)?;
+    if remote.is_plain() {
+        tracing::warn!(
+            source = options.name,
+            "the keys of a source are fetched by http: whoever is on the way can put in others"
+        );
+    }
+    Ok(remote)
 }

@@ -1,11 +1,11 @@
 //! Tokens as others make them, and as attackers do.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use weft_tests::kept_file::KeptFile;
 use weft_tests::token::{self, Maker, SECRET};
 
 use super::algorithm::Algorithm;
@@ -15,6 +15,7 @@ use crate::core::clock::Clock;
 use crate::core::principal::Principal;
 
 mod claims;
+mod figures;
 mod files;
 mod forged;
 mod properties;
@@ -97,33 +98,6 @@ async fn said(access: &Access, token: &str) -> Result<String, Unidentified> {
     identify(access, token).await.map(|principal| principal.subject.to_string())
 }
 
-/// A file of a test's own, removed at its end.
-struct TempFile(PathBuf);
-
-impl TempFile {
-    fn new(bytes: impl AsRef<[u8]>) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("weft-auth-{}-{number}", std::process::id());
-        let file = Self(std::env::temp_dir().join(name));
-        file.write(bytes);
-        file
-    }
-
-    /// As editors and secret managers do it: another file by the same name.
-    fn write(&self, bytes: impl AsRef<[u8]>) {
-        let aside = self.0.with_extension("new");
-        std::fs::write(&aside, bytes).unwrap();
-        std::fs::rename(&aside, &self.0).unwrap();
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 #[tokio::test]
 async fn every_algorithm_of_a_file_or_a_set_is_verified() {
     use token::Algorithm as By;
@@ -139,7 +113,7 @@ async fn every_algorithm_of_a_file_or_a_set_is_verified() {
         (By::EdDSA, Algorithm::EdDsa),
     ] {
         let maker = Maker::new(by).named("k");
-        let (pem, set) = (TempFile::new(maker.pem()), TempFile::new(token::key_set(&[&maker])));
+        let (pem, set) = (KeptFile::new(maker.pem()), KeptFile::new(token::key_set(&[&maker])));
         for place in [KeyPlace::Pem(pem.0.clone()), KeyPlace::SetFile(set.0.clone())] {
             let access = access(vec![source("x", &[algorithm], place)]);
             assert_eq!(said(&access, &maker.sign(&good())).await, Ok("me".to_owned()), "{by:?}");

@@ -71,7 +71,7 @@ fn look(shared: &Shared, told: &[String]) -> Vec<String> {
                     tracing::warn!(
                         source = name,
                         error,
-                        "its keys cannot be read: the last ones hold"
+                        "the keys of a source cannot be read: the last ones hold"
                     );
                 }
                 wrong.push(text);
@@ -116,10 +116,14 @@ async fn ask(shared: Arc<Shared>, source: Source, mut turn: Turn) -> bool {
                 tracing::warn!(
                     source = name,
                     error,
-                    "its keys cannot be fetched: the last ones hold"
+                    "the keys of a source cannot be fetched: the last ones hold"
                 );
             } else {
-                tracing::warn!(source = name, error, "its keys cannot be fetched: its tokens wait");
+                tracing::warn!(
+                    source = name,
+                    error,
+                    "the keys of a source cannot be fetched: its tokens wait"
+                );
             }
             false
         }

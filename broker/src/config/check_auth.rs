@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::auth::{Algorithm, ApiKey, TokenSource};
+use super::auth::{Algorithm, TokenSource};
 use super::check::Problems;
 use super::{AuthMode, Config, HumanDuration};
 
@@ -13,10 +13,10 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     let auth = &config.auth;
     let asks = auth.mode == AuthMode::Token;
     problems.unless(
-        !asks || !auth.tokens.is_empty() || !auth.keys.is_empty(),
+        !asks || !auth.tokens.is_empty() || !auth.keys.is_empty() || config.hook.judges(),
         &["auth.mode"],
         "\"token\" lets nobody in without [[auth.tokens]] or [[auth.keys]]: say whose tokens or keys \
-         are good",
+         are good, or let a hook decide on handshakes",
     );
     for (key, given) in [
         ("auth.tokens", !auth.tokens.is_empty()),
@@ -66,7 +66,11 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     for (index, key) in auth.keys.iter().enumerate() {
         let mut item = Item { problems, list: "auth.keys", index };
         item.name(&key.name, &mut names);
-        api_key(key, &mut item);
+        let text = "says which key it is: weft key NAME makes one";
+        item.unless(key.sha256.is_some(), "sha256", text);
+        let before = auth.keys[..index].iter().any(|before| before.sha256 == key.sha256);
+        let text = "is the same key as one before it, by another name";
+        item.unless(!before || key.sha256.is_none(), "sha256", text);
     }
 }
 
@@ -133,9 +137,4 @@ fn token_source(source: &TokenSource, item: &mut Item<'_>) {
     let range = HumanDuration::secs(1)..=HumanDuration::secs(24 * 3_600);
     let text = format!("{} is not between 1s and 24h", source.refresh);
     item.unless(range.contains(&source.refresh), "refresh", text);
-}
-
-fn api_key(key: &ApiKey, item: &mut Item<'_>) {
-    let text = "says which key it is: weft key NAME makes one";
-    item.unless(key.sha256.is_some(), "sha256", text);
 }

@@ -267,6 +267,18 @@ fn values_out_of_range_name_their_line() {
         ("[bayeux]\nmounts = ['/publish']", "F:2:10: bayeux.mounts: \"/publish\" is taken"),
         ("[limits]\ndepth = 128", "F:2:9: limits.depth: 128 is not between 1 and 127"),
         ("[http]\nhead_timeout = '0s'", "F:2:16: http.head_timeout: 0s is not between"),
+        ("[hook]\nurl = 'ftp://a'", "F:2:7: hook.url: not an http:// or https:// URL"),
+        ("[hook]\ntimeout = '31s'", "F:2:11: hook.timeout: 31s is not between"),
+        ("[hook]\nevents = ['connect']", "F:2:11: hook.events: unknown variant `connect`"),
+        ("[hook]\nservices = 1", "F:2:12: hook.services: invalid type: integer `1`"),
+        ("[hook]\nservices = ['/a/**']", "F:2:12: hook.services: \"/a/**\" is not a channel or"),
+        ("[hook]\non_error = 'retry'", "F:2:12: hook.on_error: unknown variant `retry`"),
+        ("[hook]\nconcurrent = 0", "F:2:14: hook.concurrent: 0 is not between"),
+        ("[hook]\nurl = 'http://a'\ntimeout = '21s'", "F:3:11: hook.timeout: hook.timeout (21s)"),
+        (
+            "[hook]\nurl = 'http://a'\nbody_max = '5MiB'",
+            "F:3:12: hook.body_max: hook.body_max (5MiB)",
+        ),
     ] {
         let error = refused(text);
         assert!(error.starts_with(start), "{error}\n  instead of\n{start}");
@@ -412,6 +424,42 @@ fn mistakes_in_a_policy_are_found() {
     }
     let open = load_text("[[auth.rules]]\nchannels = '/a'\n").unwrap_err();
     assert!(open.contains("set auth.mode = \"token\""), "{open}");
+}
+
+#[test]
+fn the_examples_of_sources_and_keys_say_every_key() {
+    let from = EXAMPLE.find("# [[auth.tokens]]").unwrap();
+    let end = EXAMPLE[from..].find("# Who may do what where").unwrap();
+    let example = &EXAMPLE[from..from + end];
+    let full =
+        [Table::try_from(TokenSource::full()).unwrap(), Table::try_from(ApiKey::full()).unwrap()];
+    for key in full.iter().flat_map(Table::keys) {
+        assert!(example.contains(&format!("# {key} = ")), "{key}");
+    }
+    // Of the places of keys one is enough.
+    let others = ["pem = ", "secret = ", "secret_file = "];
+    let lines = example.lines().map(|line| line.trim_start_matches("# "));
+    let lines = lines.filter(|line| line.starts_with('[') || line.contains(" = "));
+    let lines: Vec<&str> =
+        lines.filter(|line| !others.iter().any(|other| line.starts_with(other))).collect();
+    let auth = load_text(&format!("[auth]\nmode = 'token'\n{}", lines.join("\n"))).unwrap().auth;
+    assert_eq!((auth.tokens.len(), auth.keys.len()), (1, 1));
+    assert_eq!(auth.tokens[0].refresh, TokenSource::default().refresh);
+    assert!(auth.tokens[0].require_exp && auth.keys[0].expires.is_some());
+}
+
+#[test]
+fn secrets_and_keys_are_not_shown() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let text = format!(
+        "[auth]\nmode = 'token'\n[[auth.tokens]]\nname = 'a'\nalgorithms = ['HS256']\nsecret = '{secret}'\n"
+    );
+    let config = load_text(&text).unwrap();
+    assert_eq!(config.auth.tokens[0].secret.as_ref().unwrap().expose(), secret);
+    assert!(!format!("{config:?}").contains(secret));
+    let variable = format!("[{{ name = 'a', algorithms = ['HS256'], secret = '{secret}' }}]");
+    let env = [("WEFT_AUTH_MODE", "token"), ("WEFT_AUTH_TOKENS", &variable)];
+    assert_eq!(load_env(&env).unwrap().config.auth, config.auth);
 }
 
 #[test]

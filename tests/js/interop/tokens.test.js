@@ -44,10 +44,17 @@ async function documented(library) {
 const AsyncFunction = (async () => {}).constructor;
 const require = createRequire(import.meta.url);
 
+// A broker, and clients that leave before it goes: they would look for it for ever.
+async function start(t) {
+  const leaves = [];
+  t.after(() => Promise.all(leaves.map((leave) => leave())));
+  return [await Broker.start(t, { config: CONFIG }), leaves];
+}
+
 // One client in this process: what it has heard, how it shook hands, and what it was told. Each asks
 // for tokens by `freshToken`.
 const CLIENTS = {
-  async cometd(t, url, transport, freshToken) {
+  async cometd(leaves, url, transport, freshToken) {
     require('cometd-nodejs-client').adapt();
     const { CometD } = await import('cometd');
     const cometd = new CometD();
@@ -62,13 +69,13 @@ const CLIENTS = {
     cometd.addListener('/meta/handshake', ({ successful, error }) => {
       if (!successful) heard.errors.push(error);
     });
-    t.after(() => cometd.disconnect());
+    leaves.push(() => cometd.disconnect());
     cometd.handshake({}, ({ successful }) => {
       if (successful) cometd.subscribe('/numbers', ({ data }) => heard.numbers.push(data));
     });
     return heard;
   },
-  async faye(t, url, transport, freshToken) {
+  async faye(leaves, url, transport, freshToken) {
     const { Client } = require('faye');
     const client = new Client(url, { retry: 0.5 });
     // It shakes hands by polling, whatever comes then.
@@ -82,7 +89,7 @@ const CLIENTS = {
         pass(message);
       },
     });
-    t.after(() => client.disconnect());
+    leaves.push(() => client.disconnect());
     client.subscribe('/numbers', (data) => heard.numbers.push(data));
     return heard;
   },
@@ -104,13 +111,13 @@ const subscribed = (broker) =>
 for (const library of ['cometd', 'faye']) {
   for (const transport of ['long-polling', 'websocket']) {
     test(`K2: ${library}, ${transport}: a token expires under way, a fresh one comes, and the session goes on`, BOUND, async (t) => {
-      const broker = await Broker.start(t, { config: CONFIG });
+      const [broker, leaves] = await start(t);
       let asked = 0;
       const freshToken = async () => {
         asked += 1;
         return tokenFor(asked < 3 ? 3 : 600);
       };
-      const heard = await CLIENTS[library](t, broker.url, transport, freshToken);
+      const heard = await CLIENTS[library](leaves, broker.url, transport, freshToken);
       await subscribed(broker);
       // Before, between, while it is expired, and after.
       let next = 0;
@@ -121,8 +128,10 @@ for (const library of ['cometd', 'faye']) {
         return asked >= 3;
       }, 30_000);
       for (const number of range(10, next)) await publish(broker, number);
-      await eventually('all numbers', () => heard.numbers.length >= next + 10);
-      assert.deepEqual(heard.numbers, range(next + 10));
+      await eventually('all numbers', () => heard.numbers.includes(next + 9));
+      // What a socket was sent, and has not proven yet, may come again (docs/delivery.md).
+      const numbers = transport === 'websocket' ? [...new Set(heard.numbers)] : heard.numbers;
+      assert.deepEqual(numbers, range(next + 10));
       assert.equal(heard.ids.size, 1, 'one session');
       assert.equal(await broker.metric('weft_handshakes_total'), 1);
       assert.ok(heard.errors.length >= 2 && heard.errors.length < 10, `${heard.errors}`);
@@ -136,8 +145,8 @@ for (const library of ['cometd', 'faye']) {
     ['that is none', () => 'x'],
   ]) {
     test(`K1: ${library}: with a token ${what} it is told 401, and stops`, BOUND, async (t) => {
-      const broker = await Broker.start(t, { config: CONFIG });
-      const heard = await CLIENTS[library](t, broker.url, 'long-polling', async () => wrong());
+      const [broker, leaves] = await start(t);
+      const heard = await CLIENTS[library](leaves, broker.url, 'long-polling', async () => wrong());
       await eventually('it is refused', () => heard.errors.length > 0);
       assert.match(heard.errors[0], /^401::token_(invalid|expired)/);
       const responses = await broker.metric('weft_responses_total');

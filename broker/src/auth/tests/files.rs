@@ -1,19 +1,11 @@
 //! Keys in files, which change.
 
-use std::time::Duration;
-
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384};
 use tokio_util::sync::CancellationToken;
+use weft_tests::wait::{PATIENCE, until};
 
 use super::*;
 use token::Algorithm as By;
-
-/// Waits for what must come about.
-async fn until(holds: impl Fn() -> bool) {
-    while !holds() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
 
 fn refused(algorithms: &[Algorithm], place: KeyPlace) -> String {
     Access::from_options(asking(vec![source("x", algorithms, place)])).unwrap_err()
@@ -22,8 +14,8 @@ fn refused(algorithms: &[Algorithm], place: KeyPlace) -> String {
 #[tokio::test]
 async fn a_file_holds_what_its_algorithms_need() {
     let (rsa, ec) = (Maker::new(By::RS256), Maker::new(By::ES256));
-    let (rsa, ec) = (TempFile::new(rsa.pem()), TempFile::new(ec.pem()));
-    let pem = |file: &TempFile| KeyPlace::Pem(file.0.clone());
+    let (rsa, ec) = (KeptFile::new(rsa.pem()), KeptFile::new(ec.pem()));
+    let pem = |file: &KeptFile| KeyPlace::Pem(file.0.clone());
     let all = [Algorithm::Rs256, Algorithm::Rs512, Algorithm::Ps384];
     assert!(Access::from_options(asking(vec![source("x", &all, pem(&rsa))])).is_ok());
     for (algorithms, file) in [
@@ -45,11 +37,11 @@ async fn a_file_holds_what_its_algorithms_need() {
         ("-----BEGIN PUBLIC KEY-----\nMAo=\n-----END PUBLIC KEY-----\n", "is no key for"),
         ("-----BEGIN CERTIFICATE-----\nMAo=\n-----END CERTIFICATE-----\n", "cannot be read"),
     ] {
-        let file = TempFile::new(text);
+        let file = KeptFile::new(text);
         let error = refused(&[Algorithm::Es256], pem(&file));
         assert!(error.contains(expected) && error.contains("\"x\""), "{error}");
     }
-    let large = TempFile::new(vec![b' '; 300 << 10]);
+    let large = KeptFile::new(vec![b' '; 300 << 10]);
     assert!(refused(&[Algorithm::Es256], pem(&large)).contains("larger than"));
 }
 
@@ -57,16 +49,16 @@ async fn a_file_holds_what_its_algorithms_need() {
 async fn a_certificate_is_a_public_key() {
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
     let certificate = CertificateParams::new(vec!["i.example".to_owned()]).unwrap();
-    let pem = TempFile::new(certificate.self_signed(&pair).unwrap().pem());
+    let pem = KeptFile::new(certificate.self_signed(&pair).unwrap().pem());
     let key = token::EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
     let maker = Maker::with_key(By::ES384, key);
     let access = access(vec![source("c", &[Algorithm::Es384], KeyPlace::Pem(pem.0.clone()))]);
     assert_eq!(said(&access, &maker.sign(&good())).await, Ok("me".to_owned()));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_is_read_without_a_restart() {
-    let file = TempFile::new(format!("{SECRET}\n"));
+    let file = KeptFile::new(format!("{SECRET}\n"));
     let place = KeyPlace::SecretFile(file.0.clone());
     let stats = AuthStats::unregistered().unwrap();
     let options = asking(vec![source("f", &[Algorithm::Hs256], place)]);
@@ -87,9 +79,9 @@ async fn a_file_that_changes_is_read_without_a_restart() {
 
     // What cannot be used is not taken, nor is a file that is gone, and what can be later is.
     file.write("short");
-    until(|| stats.file_failures.get() == 1).await;
+    until("a failure", PATIENCE, || (stats.file_failures.get() == 1).then_some(()));
     std::fs::remove_file(&file.0).unwrap();
-    until(|| stats.file_failures.get() == 2).await;
+    until("a failure", PATIENCE, || (stats.file_failures.get() == 2).then_some(()));
     assert!(!changed.has_changed().unwrap());
     assert!(identify(&access, &new.sign(&good())).await.is_ok());
     file.write(format!("{SECRET}\r\n"));

@@ -6,8 +6,8 @@ use token::Algorithm as By;
 use token::base64;
 
 /// A broker that trusts an RSA key, by RS256 alone.
-fn trusting(maker: &Maker) -> (Access, TempFile) {
-    let pem = TempFile::new(maker.pem());
+fn trusting(maker: &Maker) -> (Access, KeptFile) {
+    let pem = KeptFile::new(maker.pem());
     let place = KeyPlace::Pem(pem.0.clone());
     (access(vec![source("rsa", &[Algorithm::Rs256], place)]), pem)
 }
@@ -57,7 +57,7 @@ async fn a_public_key_is_never_a_secret() {
     let confused = source("x", &[Algorithm::Hs256], KeyPlace::Pem(pem.0.clone()));
     assert!(Access::from_options(asking(vec![confused])).is_err());
     let set = json!({"keys": [{"kty": "oct", "k": base64(SECRET.as_bytes()), "alg": "HS256"}]});
-    let set = TempFile::new(set.to_string());
+    let set = KeptFile::new(set.to_string());
     let confused = source("x", &[Algorithm::Hs256], KeyPlace::SetFile(set.0.clone()));
     let error = Access::from_options(asking(vec![confused])).unwrap_err();
     assert!(error.contains("no key that fits"), "{error}");
@@ -66,7 +66,7 @@ async fn a_public_key_is_never_a_secret() {
 #[tokio::test]
 async fn a_token_cannot_bring_its_own_key() {
     let (trusted, mine) = (Maker::new(By::ES256).named("k"), Maker::new(By::ES256).named("k"));
-    let set = TempFile::new(token::key_set(&[&trusted]));
+    let set = KeptFile::new(token::key_set(&[&trusted]));
     let access = access(vec![source("e", &[Algorithm::Es256], KeyPlace::SetFile(set.0.clone()))]);
     for (name, value) in [
         ("jwk", mine.jwk()),
@@ -86,7 +86,7 @@ async fn a_token_cannot_bring_its_own_key() {
 #[tokio::test]
 async fn a_kid_is_only_compared() {
     let maker = Maker::new(By::ES256).named("k");
-    let set = TempFile::new(token::key_set(&[&maker]));
+    let set = KeptFile::new(token::key_set(&[&maker]));
     let access = access(vec![source("e", &[Algorithm::Es256], KeyPlace::SetFile(set.0.clone()))]);
     let payload = good().to_string();
     let path = set.0.display().to_string();
@@ -196,7 +196,7 @@ async fn weak_keys_are_no_keys() {
         (vec![], vec![1, 0, 1], "less than 2048"),
     ] {
         let jwk = json!({"kty": "RSA", "n": base64(&n), "e": base64(&e)});
-        let set = TempFile::new(json!({ "keys": [jwk] }).to_string());
+        let set = KeptFile::new(json!({ "keys": [jwk] }).to_string());
         let weak = source("s", &[Algorithm::Rs256], KeyPlace::SetFile(set.0.clone()));
         let error = Access::from_options(asking(vec![weak])).unwrap_err();
         assert!(error.contains(text), "{error}");

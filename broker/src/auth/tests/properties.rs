@@ -20,7 +20,7 @@ struct Rig {
 /// Trusts a secret, an elliptic key and an RSA key.
 static RIG: LazyLock<Rig> = LazyLock::new(|| {
     let makers = vec![Maker::secret(), Maker::new(By::ES256), Maker::new(By::RS256)];
-    let pem = |maker: &Maker| TempFile::new(maker.pem());
+    let pem = |maker: &Maker| KeptFile::new(maker.pem());
     let (ec, rsa) = (pem(&makers[1]), pem(&makers[2]));
     let access = access(vec![
         secret(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use weft_tests::key_server::KeyServer;
+use weft_tests::wait::{PATIENCE, until};
 
 use super::*;
 use token::Algorithm as By;
@@ -37,7 +38,7 @@ async fn keys_that_do_not_fit_are_left_out() {
         change(&two, "crv", json!("Ed448")),
     ];
     let place = |keys: &Value| {
-        let file = TempFile::new(json!({ "keys": keys }).to_string());
+        let file = KeptFile::new(json!({ "keys": keys }).to_string());
         (KeyPlace::SetFile(file.0.clone()), file)
     };
     let fitting = [Algorithm::Es256, Algorithm::EdDsa];
@@ -56,7 +57,7 @@ async fn keys_that_do_not_fit_are_left_out() {
         assert!(principal.issuer_key.starts_with(id), "{}", principal.issuer_key);
     }
     for text in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#, r#"{"keys":[]}"#] {
-        let file = TempFile::new(text);
+        let file = KeptFile::new(text);
         let place = KeyPlace::SetFile(file.0.clone());
         let options = asking(vec![source("x", &fitting, place)]);
         assert!(Access::from_options(options).is_err(), "{text}");
@@ -115,9 +116,16 @@ async fn a_set_that_cannot_be_had_makes_tokens_wait_and_one_that_was_had_stays()
     assert_eq!(said(&access, &unknown).await, Err(Unidentified::UnknownKey));
     assert!(said(&access, &maker.sign(&with(&json!({"n": 1})))).await.is_ok());
 
-    // A reload that does not change the source keeps its keys.
-    access.reload(asking(vec![remote(&server), secret()])).unwrap();
-    assert!(said(&access, &maker.sign(&with(&json!({"n": 2})))).await.is_ok());
+    // A reload that leaves address and algorithms as they are keeps the keys, and who came by them.
+    let me = identify(&access, &maker.sign(&good())).await.unwrap();
+    let often = KeyPlace::SetUrl(server.url(), Duration::from_secs(60));
+    let picky = SourceOptions { place: often, max_age: Some(60), ..remote(&server) };
+    access.reload(asking(vec![picky.clone(), secret()])).unwrap();
+    assert!(access.still_valid(&me));
+    let young = with(&json!({"n": 2, "iat": NOW}));
+    assert!(said(&access, &maker.sign(&young)).await.is_ok());
+    access.reload(asking(vec![SourceOptions { name: "other".to_owned(), ..picky }])).unwrap();
+    assert!(!access.still_valid(&me));
 }
 
 #[tokio::test]
@@ -133,7 +141,7 @@ async fn whoever_brings_the_token_may_go_away_while_it_is_asked() {
     assert_eq!(server.asked(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_is_asked_when_it_is_time() {
     let (old, new) = (Maker::new(By::ES256).named("k"), Maker::new(By::ES256).named("k"));
     let server = KeyServer::start(&key_set(&[&old]));
@@ -150,9 +158,7 @@ async fn an_address_is_asked_when_it_is_time() {
     assert!(identify(&access, &new.sign(&good())).await.is_ok());
     let asked = server.asked();
     server.answer("500 Oh", b"");
-    while server.asked() < asked + 2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("questions", PATIENCE, || (server.asked() >= asked + 2).then_some(()));
     assert!(identify(&access, &new.sign(&with(&json!({"n": 1})))).await.is_ok());
     stop.cancel();
     keeper.await.unwrap();
