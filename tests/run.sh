@@ -79,11 +79,13 @@ if [ -n "$long" ]; then
   say "long: ten thousand messages over networks that fail, five seeds"
   (cd tests/js && WEFT_LONG=1 node --test interop/faults.test.js)
   if cargo fuzz --version >/dev/null 2>&1; then
-    for target in $(cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz list); do
-      say "long: fuzzing $target for a minute"
-      # What it finds on the way goes to the first folder, so the saved corpus stays as it is.
-      (cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" "$(mktemp -d)" \
-        "fuzz/corpus/$target" -- -max_total_time=60)
+    for crate in protocol broker; do
+      for target in $(cd "$crate" && RUSTC_BOOTSTRAP=1 cargo fuzz list); do
+        say "long: fuzzing $target for a minute"
+        # What it finds on the way goes to the first folder, so the saved corpus stays as it is.
+        (cd "$crate" && RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" "$(mktemp -d)" \
+          "fuzz/corpus/$target" -- -max_total_time=60)
+      done
     done
   else
     say "long: no fuzzing (cargo install cargo-fuzz)"

@@ -1,6 +1,8 @@
 //! Who asks, and whether they may: the one place that every way in asks, be it Bayeux, a socket, a
 //! stream or plain HTTP (promise P7). Where nobody has to say who they are, everything is allowed.
 
+mod hooked;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +15,9 @@ use crate::auth::{Access, Unidentified};
 use crate::core::clock::Clock;
 use crate::core::policy::{Action, Policy};
 use crate::core::principal::Principal;
+use crate::hook::Hook;
+
+pub use self::hooked::Newcomer;
 
 /// What is known of whoever asks, before anything is asked of a session.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +27,8 @@ pub enum Who {
     Unsaid,
     /// Somebody.
     Known(Arc<Principal>),
+    /// They showed these credentials, which only the hook can judge.
+    Claimed(Arc<str>),
     /// They showed credentials that are no good, and this is why.
     Refused(&'static str),
 }
@@ -45,6 +52,8 @@ pub struct Guard {
     token_field: Option<String>,
     cookie: Option<String>,
     policy: ArcSwap<Policy>,
+    /// Who decides besides, if anybody does.
+    hook: Option<Arc<Hook>>,
 }
 
 /// Where credentials are looked for besides the usual headers.
@@ -67,6 +76,7 @@ impl Guard {
             token_field: None,
             cookie: None,
             policy: ArcSwap::default(),
+            hook: None,
         }
     }
 
@@ -80,6 +90,7 @@ impl Guard {
             token_field: Some(places.token_field),
             cookie: places.cookie,
             policy: ArcSwap::from_pointee(policy),
+            hook: None,
         }
     }
 
@@ -113,6 +124,9 @@ impl Guard {
 
     /// Whose credentials these are.
     pub async fn identify(&self, credentials: &str) -> Who {
+        if self.hook_judges() {
+            return Who::Claimed(Arc::from(credentials));
+        }
         let Some(access) = &self.access else { return Who::Unsaid };
         match access.identify(credentials).await {
             Ok(who) => Who::Known(who),
@@ -139,11 +153,16 @@ impl Guard {
         self.clock.wall_us().div_euclid(1_000_000)
     }
 
-    /// Lets somebody begin something, `what`: a session, a request without one.
+    /// Who somebody is who shows nothing, if such are let in.
+    fn nobody(&self) -> Option<Arc<Principal>> {
+        self.access.as_ref().and_then(Access::anonymous)
+    }
+
+    /// Lets somebody begin something, `what`, as far as that hangs on their credentials.
     ///
     /// # Errors
-    /// 401 without good credentials, unless none are needed.
-    pub fn admit(&self, said: &Who, address: IpAddr, what: &str) -> Result<Asker, Error> {
+    /// 401 without good ones, unless none are needed.
+    fn admit(&self, said: &Who, address: IpAddr, what: &str) -> Result<Asker, Error> {
         let who = match said {
             _ if !self.asks() => Ok(None),
             Who::Known(who) if who.expires.is_some_and(|expires| self.wall_s() >= expires) => {
@@ -151,10 +170,7 @@ impl Guard {
             }
             Who::Known(who) => Ok(Some(Arc::clone(who))),
             Who::Refused(why) => Err(*why),
-            Who::Unsaid => {
-                let nobody = self.access.as_ref().and_then(Access::anonymous);
-                nobody.map(Some).ok_or("token_missing")
-            }
+            Who::Unsaid | Who::Claimed(_) => self.nobody().map(Some).ok_or("token_missing"),
         };
         who.map(|who| Asker { who, address }).map_err(|why| {
             self.audit.refused(self.clock.now(), address, what, why);
@@ -180,7 +196,11 @@ impl Guard {
         if !self.asks() {
             return true;
         }
-        who.is_some_and(|who| self.policy.load().decide(who, action, pattern).allowed)
+        let policy = self.policy.load();
+        if policy.is_empty() && self.hook_decides(action) {
+            return who.is_some();
+        }
+        who.is_some_and(|who| policy.decide(who, action, pattern).allowed)
     }
 
     /// Whether somebody may publish there.

@@ -9,6 +9,7 @@ pub mod config;
 pub mod core;
 pub mod exchange;
 pub mod guard;
+pub mod hook;
 pub mod http;
 mod kept;
 pub mod limits;

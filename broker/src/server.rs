@@ -1,6 +1,7 @@
 //! The one place that wires everything together, and takes it down again in order.
 
 mod entrance;
+mod hooked;
 mod limits;
 
 use std::fmt;
@@ -103,7 +104,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let auth_stats = AuthStats::register(&registry).map_err(about("metrics"))?;
     let (guard, access) =
         policing::guard(&config.auth, auth_stats, broker.clock()).map_err(about("auth"))?;
-    let guard = Arc::new(guard);
+    let guard = Arc::new(hooked::with_hook(guard, config, &registry, broker.clock())?);
     let bodies = BodyBudget::new(size(config.limits.body_bytes_total.get()));
     let admin_origins = origins(config, config.admin);
     let gzip = Arc::new(gzip(config));

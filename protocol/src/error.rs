@@ -28,6 +28,21 @@ pub enum Error {
     HistoryDenied(Vec<String>),
     /// Policy refuses a publish to this channel.
     PublishDenied(String),
+    /// The hook refuses a handshake.
+    HandshakeDenied,
+    /// The hook refuses a call of this channel.
+    ServiceDenied(String),
+    /// The hook refuses, in its own words: 401 or 403.
+    Refused {
+        /// The code.
+        code: u16,
+        /// What is refused, if it has names.
+        names: Vec<String>,
+        /// Why.
+        text: Box<str>,
+    },
+    /// The hook that has to decide on these names, if there are any, cannot be asked.
+    HookUnavailable(Vec<String>),
     /// No connection type in common (checklist E7).
     ConnectionTypes,
     /// A `/meta` channel that Bayeux does not define.
@@ -64,26 +79,36 @@ impl Error {
             | Self::SubscriptionInvalid
             | Self::SubscribeDenied(_)
             | Self::HistoryDenied(_)
-            | Self::PublishDenied(_) => 403,
+            | Self::PublishDenied(_)
+            | Self::HandshakeDenied
+            | Self::ServiceDenied(_) => 403,
+            Self::Refused { code, .. } => *code,
             Self::ChannelUnknown(_) | Self::ServiceUnknown(_) => 404,
             Self::ChannelInvalid | Self::MessageIdInvalid => 405,
             Self::TooManySubscriptions | Self::ReplayTooWide => 413,
             Self::RateLimited => 429,
-            Self::Overloaded | Self::Draining | Self::StoreUnavailable => 503,
+            Self::HookUnavailable(_)
+            | Self::Overloaded
+            | Self::Draining
+            | Self::StoreUnavailable => 503,
         }
     }
 
     fn args(&self) -> &[String] {
         match self {
-            Self::SubscribeDenied(names) | Self::HistoryDenied(names) => names,
-            Self::PublishDenied(name) | Self::ChannelUnknown(name) | Self::ServiceUnknown(name) => {
-                std::slice::from_ref(name)
-            }
+            Self::SubscribeDenied(names)
+            | Self::HistoryDenied(names)
+            | Self::Refused { names, .. }
+            | Self::HookUnavailable(names) => names,
+            Self::PublishDenied(name)
+            | Self::ServiceDenied(name)
+            | Self::ChannelUnknown(name)
+            | Self::ServiceUnknown(name) => std::slice::from_ref(name),
             _ => &[],
         }
     }
 
-    fn text(&self) -> &'static str {
+    fn text(&self) -> &str {
         match self {
             Self::ChannelMissing => "channel_missing",
             Self::ChannelInvalid => "channel_invalid",
@@ -96,6 +121,10 @@ impl Error {
             Self::SubscribeDenied(_) => "subscribe_denied",
             Self::HistoryDenied(_) => "history_denied",
             Self::PublishDenied(_) => "publish_denied",
+            Self::HandshakeDenied => "handshake_denied",
+            Self::ServiceDenied(_) => "service_denied",
+            Self::Refused { text, .. } => text,
+            Self::HookUnavailable(_) => "hook_unavailable",
             Self::ConnectionTypes => "connection_types_not_supported",
             Self::ChannelUnknown(_) => "channel_unknown",
             Self::ServiceUnknown(_) => "service_unknown",
@@ -118,13 +147,18 @@ impl fmt::Display for Error {
             if index > 0 {
                 f.write_str(",")?;
             }
-            arg.chars().try_for_each(|character| fmt::Write::write_char(f, allowed(character)))?;
+            write_string(arg, f)?;
         }
-        write!(f, ":{}", self.text())
+        f.write_str(":")?;
+        write_string(self.text(), f)
     }
 }
 
 impl std::error::Error for Error {}
+
+fn write_string(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    text.chars().try_for_each(|character| fmt::Write::write_char(f, allowed(character)))
+}
 
 /// `string` of the grammar (checklist B2). Names that were parsed hold nothing else; this keeps
 /// the field readable, and free of quotes, whatever a caller puts in.
@@ -153,6 +187,9 @@ mod tests {
         check(&Error::SubscriptionMissing, "403::subscription_missing");
         check(&Error::SubscriptionInvalid, "403::subscription_invalid");
         check(&Error::PublishDenied("/a".into()), "403:/a:publish_denied");
+        check(&Error::HandshakeDenied, "403::handshake_denied");
+        check(&Error::ServiceDenied("/service/a".into()), "403:/service/a:service_denied");
+        check(&Error::HookUnavailable(vec!["/a".into()]), "503:/a:hook_unavailable");
         check(&Error::ConnectionTypes, "301::connection_types_not_supported");
         check(&Error::ChannelUnknown("/meta/foo".into()), "404:/meta/foo:channel_unknown");
         check(&Error::ServiceUnknown("/service/foo".into()), "404:/service/foo:service_unknown");
@@ -177,5 +214,8 @@ mod tests {
     #[test]
     fn b2_arguments_never_break_the_grammar() {
         check(&Error::PublishDenied("/a:\"b,ü".into()), "403:/a__b__:publish_denied");
+        let text = "no: \"credit\",\r\nsorry.".into();
+        let refused = Error::Refused { code: 403, names: vec!["/a".into()], text };
+        check(&refused, "403:/a:no_ _credit____sorry.");
     }
 }

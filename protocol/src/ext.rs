@@ -16,16 +16,28 @@ const OURS: [&str; 4] = ["weft", "replay", "ack", "timesync"];
 /// The rest stays as it was spelled, on one line. `None` if nothing is left, or if `ext` is no
 /// object.
 pub fn publisher_ext<'a>(ext: &'a RawValue, token_field: Option<&str>) -> Option<Cow<'a, str>> {
+    without(ext, |name| OURS.contains(&name) || token_field.is_some_and(|field| holds(name, field)))
+}
+
+/// A handshake's `ext` as others may see it: all but the member that holds a token. Where that is
+/// named by a path, all that stands below its first name is left out.
+///
+/// `None` if nothing is left, or if `ext` is no object.
+pub fn shown_ext<'a>(ext: &'a RawValue, token_field: &str) -> Option<Cow<'a, str>> {
+    without(ext, |name| holds(name, token_field))
+}
+
+/// Whether a member holds the token: where the field is a path, all that its first name holds stays
+/// here.
+fn holds(name: &str, field: &str) -> bool {
+    name == field || Some(name) == field.split('.').next()
+}
+
+/// What is left of an object without some members; the rest stays as it was spelled, on one line.
+fn without(ext: &RawValue, hidden: impl Fn(&str) -> bool) -> Option<Cow<'_, str>> {
     let members = Members::of(ext)?;
-    // Where the field is a path, all that its first name holds stays here.
-    let first = token_field.and_then(|field| field.split('.').next());
     // Names are compared as decoded: "\u0061ck" is ack.
-    let is_ours = |name: &RawValue| {
-        json::string(name).is_some_and(|name| {
-            let name = &*name;
-            OURS.contains(&name) || token_field == Some(name) || first == Some(name)
-        })
-    };
+    let is_ours = |name: &RawValue| json::string(name).is_some_and(|name| hidden(&name));
     if !members.0.iter().any(|(name, _)| is_ours(name)) {
         return Some(json::one_line(ext.get()));
     }
@@ -124,6 +136,17 @@ mod tests {
         check("1", None);
         check("null", None);
         check(r#"["ack"]"#, None);
+    }
+
+    #[test]
+    fn a_handshake_shows_all_but_its_token() {
+        let shown =
+            |ext, field| shown_ext(serde_json::from_str(ext).unwrap(), field).map(Cow::into_owned);
+        let ext = r#"{"ack":true,"\u0074oken":"s","x.y":1,"x":{"y":"s","z":2}}"#;
+        assert_eq!(shown(ext, "token").unwrap(), r#"{"ack":true,"x.y":1,"x":{"y":"s","z":2}}"#);
+        assert_eq!(shown(ext, "x.y").unwrap(), r#"{"ack":true,"\u0074oken":"s"}"#);
+        assert_eq!(shown(r#"{"token":"s"}"#, "token"), None);
+        assert_eq!(shown("[]", "token"), None);
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod query;
 mod replay;
 mod reply;
 mod request;
+mod service;
 mod timesync;
 
 pub use ack::{acknowledged, announces_ack};
@@ -44,7 +45,7 @@ pub use decode::DecodeLimits;
 pub use encode::{Array, event};
 pub use error::Error;
 pub use event::{ReplayForm, event_parts, salesforce_data};
-pub use ext::{NoToken, publisher_ext, token};
+pub use ext::{NoToken, publisher_ext, shown_ext, token};
 pub use message::Message;
 pub use publication::{
     Publication, PublicationError, publish_array, publish_channel, publish_data, publish_line,
@@ -56,4 +57,5 @@ pub use reply::{Ack, Gap, Receipt, Reply, ReplyExt};
 pub use request::Request;
 /// A value as it was sent: the type of every echo in [`Message`] and [`Reply`].
 pub use serde_json::value::RawValue;
+pub use service::Answered;
 pub use timesync::{TimesyncAnswer, TimesyncRequest, timesync};

@@ -75,9 +75,16 @@ pub fn publish_status(error: &Error) -> u16 {
         Error::SessionUnknown => 402,
         Error::KeyReused => 422,
         Error::ChannelInvalid => 405,
-        Error::PublishDenied(_) | Error::SubscribeDenied(_) | Error::HistoryDenied(_) => 403,
+        Error::PublishDenied(_)
+        | Error::SubscribeDenied(_)
+        | Error::HistoryDenied(_)
+        | Error::HandshakeDenied => 403,
+        Error::Refused { code, .. } => *code,
         Error::RateLimited => 429,
-        Error::StoreUnavailable | Error::Overloaded | Error::Draining => 503,
+        Error::HookUnavailable(_)
+        | Error::StoreUnavailable
+        | Error::Overloaded
+        | Error::Draining => 503,
         _ => 400,
     }
 }

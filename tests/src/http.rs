@@ -1,13 +1,13 @@
 //! HTTP/1.1 by hand: what is sent is what a test spells out.
 
+mod dial;
 mod message;
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-
+pub use dial::dial;
 pub use message::{Request, Response};
 
 use self::message::parse_head;
@@ -37,7 +37,9 @@ impl Connection {
         Self::over(TcpStream::connect_timeout(&peer, PATIENCE).expect("a connection"), peer)
     }
 
-    fn over(stream: TcpStream, peer: SocketAddr) -> Self {
+    /// Talks over a socket that is connected.
+    #[must_use]
+    pub fn over(stream: TcpStream, peer: SocketAddr) -> Self {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
@@ -47,10 +49,7 @@ impl Connection {
     /// Connects from another address of this machine, such as 127.0.0.2.
     #[must_use]
     pub fn open_from(local: IpAddr, peer: SocketAddr) -> Self {
-        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-        bind(&socket, &SocketAddr::new(local, 0)).expect("an address of this machine");
-        connect(&socket, &peer).expect("a connection");
-        Self::over(TcpStream::from(socket), peer)
+        Self::over(dial(local, peer, None).expect("a connection"), peer)
     }
 
     /// Our own address, which tells two connections apart.
@@ -70,6 +69,17 @@ impl Connection {
     /// Writes bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).expect("a socket that takes bytes");
+    }
+
+    /// Writes as much as the socket takes at once.
+    ///
+    /// # Errors
+    /// When it takes nothing.
+    pub fn try_send_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_nonblocking(true)?;
+        let sent = self.stream.write(bytes);
+        self.stream.set_nonblocking(false)?;
+        sent
     }
 
     /// Writes the same bytes again and again, until the peer takes no more for a moment.

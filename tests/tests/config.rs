@@ -38,6 +38,11 @@ fn mistakes_in_the_file_are_named_with_file_line_and_column() {
         ("origins = [\"app.example.com\"]\n", ":1:11: origins", "the scheme is missing"),
         ("[auth]\nmode = \"token\"\n", ":2:8: auth.mode", "lets nobody in"),
         ("[log]\nformat = \"xml\"\n", ":2:10: log.format", "xml"),
+        ("[rates]\nmessages = \"50\"\n", ":2:12: rates.messages", "such as \"50/s\""),
+        ("[rates]\nmessages = 50\n", ":2:12: rates.messages", "\"50/s\" or \"50/m\""),
+        ("[rates]\nbytes = \"1MB/s\"\n", ":2:9: rates.bytes", "such as \"1MiB/s\""),
+        ("[rates]\nbytes = \"1KiB/s burst 1KiB\"\n", ":2:9: rates.bytes", "limits.body (1MiB)"),
+        ("[limits]\nrate_keys = 1\n", ":2:13: limits.rate_keys", "1024"),
         ("[[channels]]\npatern = \"/a\"\n", ":2:1: channels[0].patern", "did you mean `pattern`?"),
         (
             "[[channels]]\npattern = \"/a\"\nbacklog = { mesages = 1 }\n",

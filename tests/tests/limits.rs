@@ -271,6 +271,19 @@ fn r37_half_sent_heads_are_cut() {
 }
 
 #[test]
+fn r37_connections_that_say_nothing_are_closed_like_late_heads_and_others_live_on() {
+    let siege = Siege::with("[http]\nhead_timeout = \"400ms\"\n");
+    let mut client = Client::connected(&siege.0);
+    let mut silent: Vec<Connection> = (0..200).map(|_| siege.0.connect()).collect();
+    siege.0.wait_metric("weft_connections", |open| open <= 2.0);
+    assert!(silent.iter_mut().all(Connection::is_closed_by_peer));
+    // Whoever has asked something may be silent for as long as an idle connection may.
+    ok(&client.publish("/a", 1));
+    ok(&client.disconnect());
+    siege.over();
+}
+
+#[test]
 fn r37_a_reader_that_takes_nothing_is_cut_and_loses_nothing() {
     let siege = Siege::with("[http]\nbody_timeout = \"500ms\"\n");
     let pages = vec![Request::get("/nothing").bytes(siege.0.listen); 100].concat();

@@ -26,6 +26,8 @@ const NAMES: &[&str] = &[
     "weft_handshakes_total",
     "weft_held_connects",
     "weft_hold_seconds",
+    "weft_hook_seconds",
+    "weft_hook_total",
     "weft_limited_total",
     "weft_messages_dropped_total",
     "weft_messages_in_total",

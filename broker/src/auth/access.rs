@@ -84,6 +84,14 @@ impl Access {
         self.shared.state.load().settings.anonymous.clone()
     }
 
+    /// Whether there is anything that credentials could be held against.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        let state = self.shared.state.load();
+        let options = &state.settings.options;
+        !options.sources.is_empty() || !options.keys.is_empty()
+    }
+
     /// The member of a message's `ext` that holds a token: a name, or a path with dots.
     #[must_use]
     pub fn token_field(&self) -> Arc<str> {

@@ -7,6 +7,7 @@ use std::{borrow::Cow, fmt::Display, net::SocketAddr};
 use tracing_subscriber::EnvFilter;
 
 use super::channels::{covers, fault};
+use super::hook;
 use super::{
     AuthMode, ByteSize, Config, CookieSecure, HumanDuration, SameSite, check_auth, check_rules,
 };
@@ -33,6 +34,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     addresses(config, &mut problems);
     check_auth::check(config, &mut problems);
     check_rules::check(config, &mut problems);
+    hook::check(config, &mut problems);
     mounts(config, &mut problems);
     websocket(config, &mut problems);
     sessions(config, &mut problems);
@@ -100,7 +102,7 @@ impl Problems {
         self.unless(low <= value && value <= high, &[key], text);
     }
 
-    fn positive(&mut self, key: &'static str, value: u64) {
+    pub(super) fn positive(&mut self, key: &'static str, value: u64) {
         self.unless(value > 0, &[key], "must be at least 1");
     }
 }

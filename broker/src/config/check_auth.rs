@@ -13,10 +13,10 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     let auth = &config.auth;
     let asks = auth.mode == AuthMode::Token;
     problems.unless(
-        !asks || !auth.tokens.is_empty() || !auth.keys.is_empty(),
+        !asks || !auth.tokens.is_empty() || !auth.keys.is_empty() || config.hook.judges(),
         &["auth.mode"],
         "\"token\" lets nobody in without [[auth.tokens]] or [[auth.keys]]: say whose tokens or keys \
-         are good",
+         are good, or let a hook decide on handshakes",
     );
     for (key, given) in [
         ("auth.tokens", !auth.tokens.is_empty()),

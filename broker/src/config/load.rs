@@ -71,6 +71,22 @@ pub fn load(
     Ok(Loaded { config, file, warnings })
 }
 
+/// What a file with these bytes and these variables would mean, if there were such a file: [`load`]
+/// without flags, and without reading anything.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn of(
+    file: &str,
+    bytes: Vec<u8>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let mut draft = Draft::new()?;
+    draft.read(file, bytes)?;
+    draft.apply_variables(env.filter(|(name, _)| name.starts_with(PREFIX)).collect())?;
+    draft.finish()
+}
+
 /// A configuration being put together.
 struct Draft {
     config: Config,
@@ -96,9 +112,14 @@ impl Draft {
 
     /// Reads the file, over the defaults.
     fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let file = path.display();
+        let file = path.display().to_string();
         let bytes = fs::read(path)
             .map_err(|error| ConfigError::one(format!("{file}: cannot be read: {error}")))?;
+        self.read(&file, bytes)
+    }
+
+    /// Reads what stands in the file of that name.
+    fn read(&mut self, file: &str, bytes: Vec<u8>) -> Result<(), ConfigError> {
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
             let before = String::from_utf8_lossy(error.as_bytes().get(..valid).unwrap_or(&[]));
@@ -110,7 +131,7 @@ impl Draft {
             format!("{file}:{line}:{column}")
         };
         let located = |error: &toml::de::Error, key: &str| {
-            let place = error.span().map_or_else(|| file.to_string(), |span| place(&span));
+            let place = error.span().map_or_else(|| file.to_owned(), |span| place(&span));
             ConfigError::one(format!("{place}: {key}{}", error.message().replace('\n', ", ")))
         };
         let table = DeTable::parse(&text).map_err(|error| located(&error, ""))?;

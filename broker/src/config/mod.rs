@@ -21,6 +21,7 @@ mod check_auth;
 mod check_rules;
 mod compression;
 mod error;
+mod hook;
 mod load;
 mod origin;
 mod proxies;
@@ -41,7 +42,8 @@ pub use browsers::{Browsers, CookieSecure, SameSite};
 pub use channels::{BacklogSize, Channel, Durability};
 pub use compression::Compression;
 pub use error::ConfigError;
-pub use load::{Loaded, environment, load};
+pub use hook::{Hook, HookEvent, HookServices, OnError};
+pub use load::{Loaded, environment, load, of};
 pub use origin::OriginPattern;
 pub use proxies::{Forwarded, Network, Proxies};
 pub use rates::{Amount, Limit, Per, Rate, Rates};
@@ -76,6 +78,8 @@ pub struct Config {
     pub deliver_on_any_reply: bool,
     /// Who may use the broker.
     pub auth: Auth,
+    /// An HTTP service that decides, and answers calls.
+    pub hook: Hook,
     /// Where and how Bayeux is spoken.
     pub bayeux: Bayeux,
     /// How WebSockets are treated.
@@ -122,6 +126,7 @@ impl Default for Config {
             origins: Vec::new(),
             deliver_on_any_reply: false,
             auth: Auth::default(),
+            hook: Hook::default(),
             bayeux: Bayeux::default(),
             websocket: WebSocket::default(),
             sessions: Sessions::default(),

@@ -267,6 +267,14 @@ fn values_out_of_range_name_their_line() {
         ("[bayeux]\nmounts = ['/publish']", "F:2:10: bayeux.mounts: \"/publish\" is taken"),
         ("[limits]\ndepth = 128", "F:2:9: limits.depth: 128 is not between 1 and 127"),
         ("[http]\nhead_timeout = '0s'", "F:2:16: http.head_timeout: 0s is not between"),
+        ("[hook]\nurl = 'ftp://a'", "F:2:7: hook.url: not an http:// or https:// URL"),
+        ("[hook]\ntimeout = '31s'", "F:2:11: hook.timeout: 31s is not between"),
+        ("[hook]\nevents = ['connect']", "F:2:11: hook.events: unknown variant `connect`"),
+        ("[hook]\nservices = 1", "F:2:12: hook.services: invalid type: integer `1`"),
+        ("[hook]\nservices = ['/a/**']", "F:2:12: hook.services: \"/a/**\" is not a channel or"),
+        ("[hook]\non_error = 'retry'", "F:2:12: hook.on_error: unknown variant `retry`"),
+        ("[hook]\nconcurrent = 0", "F:2:14: hook.concurrent: 0 is not between"),
+        ("[hook]\nbody_max = '5MiB'", "F:2:12: hook.body_max: hook.body_max (5MiB) is more than"),
     ] {
         let error = refused(text);
         assert!(error.starts_with(start), "{error}\n  instead of\n{start}");

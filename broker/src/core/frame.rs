@@ -74,7 +74,8 @@ pub struct Frame(Arc<Inner>);
 
 struct Inner {
     text: Arc<str>,
-    channel_len: usize,
+    channel_len: u32,
+    private: bool,
     position: i64,
     time_us: i64,
     /// How those who asked for replay get it, found out when the first of them does.
@@ -96,9 +97,38 @@ impl Frame {
         alive: &Arc<FrameBytes>,
     ) -> Self {
         alive.0.fetch_add(text.len() + FRAME_OVERHEAD, Ordering::Relaxed);
-        let replay_form = OnceLock::new();
+        let (replay_form, private) = (OnceLock::new(), false);
         let alive = Arc::clone(alive);
-        Self(Arc::new(Inner { text, channel_len, position, time_us, replay_form, alive }))
+        let channel_len = u32::try_from(channel_len).unwrap_or(u32::MAX);
+        Self(Arc::new(Inner { text, channel_len, private, position, time_us, replay_form, alive }))
+    }
+
+    /// A message for one session alone. It has no position: the number only says before which
+    /// messages it came, in case it is lost. No backlog has it, so it is never read again, and nobody
+    /// is told a position with it.
+    #[must_use]
+    pub(crate) fn private(
+        text: Arc<str>,
+        channel_len: usize,
+        before: i64,
+        time_us: i64,
+        alive: &Arc<FrameBytes>,
+    ) -> Self {
+        alive.0.fetch_add(text.len() + FRAME_OVERHEAD, Ordering::Relaxed);
+        let replay_form = OnceLock::from(ReplayForm::Unchanged);
+        let alive = Arc::clone(alive);
+        let channel_len = u32::try_from(channel_len).unwrap_or(u32::MAX);
+        let (private, position) = (true, before);
+        Self(Arc::new(Inner { text, channel_len, private, position, time_us, replay_form, alive }))
+    }
+
+    /// Whether it is for one session alone.
+    pub(crate) fn is_private(&self) -> bool {
+        self.0.private
+    }
+
+    fn channel_end(&self) -> usize {
+        usize::try_from(self.0.channel_len).unwrap_or(usize::MAX).saturating_add(BEFORE_CHANNEL)
     }
 
     /// The event as it goes on the wire, one JSON object.
@@ -140,15 +170,14 @@ impl Frame {
     /// The text up to the channel, and what follows it: other members may stand between the two.
     #[must_use]
     pub fn halves(&self) -> (&str, &str) {
-        let middle = BEFORE_CHANNEL + self.0.channel_len + 1;
+        let middle = self.channel_end().saturating_add(1);
         self.0.text.split_at_checked(middle).unwrap_or((&self.0.text, "}"))
     }
 
     /// The channel it was published to.
     #[must_use]
     pub fn channel(&self) -> &str {
-        let end = BEFORE_CHANNEL + self.0.channel_len;
-        self.0.text.get(BEFORE_CHANNEL..end).unwrap_or_default()
+        self.0.text.get(BEFORE_CHANNEL..self.channel_end()).unwrap_or_default()
     }
 
     /// Its position (decisions section 5).

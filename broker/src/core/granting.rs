@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::broker::{Broker, own};
 use super::held::Release;
+use super::id::SessionId;
 use super::principal::{Kind, Principal};
 use super::session::{End, Session, SessionHandle};
 
@@ -74,6 +75,14 @@ impl Broker {
     #[must_use]
     pub fn is_lapsed(&self, session: &SessionHandle) -> bool {
         session.state.lock().grant.is_over(self.clock.now())
+    }
+
+    /// Whether the grant of a session ends so soon, or is over, and its client may be waited for to
+    /// bring fresh credentials.
+    #[must_use]
+    pub fn ends_within(&self, client_id: Option<&str>, time: Duration) -> bool {
+        let session = client_id.and_then(SessionId::parse).and_then(|id| self.registry.get(&id));
+        session.is_some_and(|session| session.state.lock().grant.is_over(self.clock.now() + time))
     }
 
     /// Fresh credentials of whom a session speaks for: they hold from now on. A session that subscribes

@@ -30,6 +30,7 @@ pub mod past;
 pub mod policy;
 pub mod positions;
 pub mod principal;
+mod private;
 pub mod proof;
 pub mod publishing;
 pub mod queue;

@@ -107,6 +107,12 @@ impl Policy {
         Self { rules, otherwise }
     }
 
+    /// Whether there is no rule at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// Whether somebody may do that with a channel, or with all that a pattern means.
     #[must_use]
     pub fn decide(&self, who: &Principal, action: Action, pattern: &str) -> Decision {

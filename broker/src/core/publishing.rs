@@ -4,11 +4,11 @@
 //! and what sessions see are one order. A message of a `sync` channel goes out when the store says
 //! that it is on disk; all others go out at once.
 
-use std::collections::HashMap;
+mod together;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 use weft_persistence::{Job, Mark, Record};
 use weft_protocol::{ChannelName, Error, event, salesforce_data};
@@ -209,50 +209,6 @@ impl Broker {
         outcome
     }
 
-    /// Publishes all messages or none: each keeps its own outcome.
-    ///
-    /// # Errors
-    /// As [`Broker::publish`], with the index of the message that is refused.
-    pub fn publish_all(
-        &self,
-        publications: &[Publication<'_>],
-        wakes: &mut Wakes,
-    ) -> Result<Vec<Publishing>, (usize, Error)> {
-        let marks: Vec<Option<Mark>> =
-            publications.iter().map(|publication| self.mark_of(publication)).collect();
-        let mut bounds = self.bounds_now();
-        for (index, (publication, mark)) in publications.iter().zip(&marks).enumerate() {
-            let admitted = self.admit(publication, mark.as_ref());
-            bounds = admitted.map_err(|error| (index, error))?;
-        }
-        let mut batch = Batch::default();
-        let outcomes: Vec<_> = {
-            let mut stripes = self.lock_all(publications);
-            self.no_key_is_used_otherwise(&marks)?;
-            let place = |(publication, mark): (&Publication<'_>, &Option<Mark>)| {
-                match self.seen(mark.as_ref(), publication.durable) {
-                    Seen::New => {}
-                    seen => return self.repeat(publication, mark.as_ref(), seen, &mut batch),
-                }
-                let at = self.channels.stripe_of(publication.channel.as_str());
-                let Ok(found) = stripes.binary_search_by_key(&at, |(stripe, _)| *stripe) else {
-                    return Err(Error::Overloaded);
-                };
-                let stripe = &mut stripes[found].1;
-                self.place(stripe, publication, *mark, bounds, wakes, &mut batch)
-            };
-            let outcomes = publications.iter().zip(&marks).map(place).collect();
-            batch.submit(self.channels.store.as_ref());
-            outcomes
-        };
-        self.channels.relieve();
-        self.make_room();
-        let refused = |(index, outcome): (usize, Result<Publishing, Error>)| {
-            outcome.map_err(|error| (index, error))
-        };
-        outcomes.into_iter().enumerate().map(refused).collect()
-    }
-
     /// What is known of a key. Under the lock of its channel's stripe that stays so, since whoever
     /// publishes with it holds that lock until the message is out, or submitted if it awaits the disk.
     fn seen(&self, mark: Option<&Mark>, durable: bool) -> Seen {
@@ -261,31 +217,6 @@ impl Broker {
             Seen::Before(First { lost: true, .. }) if durable => Seen::New,
             seen => seen,
         }
-    }
-
-    /// Whether all keys may be used, each for what it comes with: before any message is placed.
-    fn no_key_is_used_otherwise(&self, marks: &[Option<Mark>]) -> Result<(), (usize, Error)> {
-        let mut prints = HashMap::new();
-        for (index, mark) in marks.iter().enumerate() {
-            let Some(mark) = mark else { continue };
-            let print = prints.entry(mark.key).or_insert(mark.print);
-            if *print != mark.print || self.seen(Some(mark), false) == Seen::Reused {
-                return Err((index, Error::KeyReused));
-            }
-        }
-        Ok(())
-    }
-
-    /// The stripes of all these channels, locked in their order, so that two callers never wait for
-    /// each other.
-    fn lock_all(&self, publications: &[Publication<'_>]) -> Vec<(usize, MutexGuard<'_, Stripe>)> {
-        let mut stripes: Vec<usize> = publications
-            .iter()
-            .map(|publication| self.channels.stripe_of(publication.channel.as_str()))
-            .collect();
-        stripes.sort_unstable();
-        stripes.dedup();
-        stripes.into_iter().map(|stripe| (stripe, self.channels.lock(stripe))).collect()
     }
 
     /// Whether there is room for a publication, and which bounds hold for queues now. A repeat whose

@@ -189,8 +189,9 @@ impl Queue {
     /// The channels of the frames that could be read again, each once.
     #[must_use]
     pub fn spillable(&self) -> Vec<Arc<str>> {
+        let unfixed = self.frames.range(self.first_unfixed()..);
         let mut names: Vec<&str> =
-            self.frames.range(self.first_unfixed()..).map(Frame::channel).collect();
+            unfixed.filter(|frame| !frame.is_private()).map(Frame::channel).collect();
         names.sort_unstable();
         names.dedup();
         names.into_iter().map(Arc::from).collect()
@@ -202,7 +203,7 @@ impl Queue {
         let mut firsts: HashMap<Arc<str>, i64> = HashMap::new();
         for frame in self.frames.split_off(self.first_unfixed()) {
             match floors.get_key_value(frame.channel()) {
-                Some((name, floor)) if frame.position() > *floor => {
+                Some((name, floor)) if frame.position() > *floor && !frame.is_private() => {
                     self.bytes -= frame.text().len();
                     let lowest = firsts.entry(Arc::clone(name)).or_insert(i64::MAX);
                     *lowest = frame.position().min(*lowest);

@@ -419,7 +419,7 @@ impl Session {
 
     /// Where a session cannot read the past for the live messages that no backlog keeps, these leave
     /// it half of the queue: beyond that, two go for each that comes.
-    fn beside_the_past(&self, bounds: Bounds) -> Bounds {
+    pub(super) fn beside_the_past(&self, bounds: Bounds) -> Bounds {
         if !self.behind.as_ref().is_some_and(|behind| behind.is_squeezed()) {
             return bounds;
         }
@@ -436,7 +436,7 @@ impl Session {
 
     /// Sees to the bounds, as far as that needs no other lock: says whether somebody must make room,
     /// and how many unsent messages were dropped.
-    fn keep_within(&mut self, bounds: Bounds) -> (bool, usize) {
+    pub(super) fn keep_within(&mut self, bounds: Bounds) -> (bool, usize) {
         if !self.queue.is_over(bounds.limits) {
             return (false, 0);
         }

@@ -134,7 +134,7 @@ impl Exchange {
         }
         // Who is nobody costs no more than this answer (R34).
         let asker = self.newcomer(caller, message).await;
-        let asker = asker.map_err(|error| (error, broker.advice(Reconnect::None)))?;
+        let asker = asker.map_err(|error| (error.clone(), self.advice_to_refused(&error)))?;
         let place = match meter {
             Some(meter) => meter.allow_session(broker, asker.who.as_deref()).map_err(limited)?,
             None => None,

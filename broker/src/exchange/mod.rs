@@ -4,6 +4,7 @@
 //! request itself published is among them, and go first: events, then replies in the order of the
 //! requests, the connect reply last (decisions 3.2). A connect that stands alone may be held.
 
+mod asking;
 mod connect;
 mod identity;
 mod meter;
@@ -13,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::yield_now;
 use weft_protocol::{
     Ack, Array, Body, BodyError, ConnectionType, DecodeLimits, Error, Message, Reconnect, Reply,
     ReplyExt, announces_ack, announces_replay,
@@ -62,6 +64,9 @@ impl Caller {
         Self { address, http2: false, payer, bytes, who, browser: None, transport, arrived }
     }
 }
+
+/// How long one request is worked off before others have their turn.
+const TURN: Duration = Duration::from_millis(2);
 
 /// Works off requests.
 #[derive(Debug)]
@@ -165,9 +170,7 @@ impl Exchange {
         }
         let who = self.speaker(&caller, &messages).await;
         let mut turn = Turn::new(&self.broker, &self.guard, caller, who, &messages);
-        for message in &messages {
-            turn.take(message);
-        }
+        self.take_all(&mut turn, &messages).await;
         turn.settle().await;
         Ok(turn.finish())
     }
@@ -196,11 +199,25 @@ impl Exchange {
         if bound.is_none() && turn.lacks_cookie() {
             return Ok(SocketTurn { lacks_cookie: true, ..SocketTurn::default() });
         }
-        for message in &messages {
-            turn.take(message);
-        }
+        self.take_all(&mut turn, &messages).await;
         turn.settle().await;
         Ok(turn.finish_on_socket())
+    }
+
+    /// Works off messages in their order. Each may be for very many, so others have their turn in
+    /// between.
+    async fn take_all<'m>(&self, turn: &mut Turn<'_, 'm>, messages: &'m [Message<'m>]) {
+        let line = turn.ask(messages).await;
+        let mut begun = self.now();
+        for (place, message) in messages.iter().enumerate() {
+            turn.take(place, message);
+            let now = self.now();
+            if now.saturating_duration_since(begun) > TURN {
+                yield_now().await;
+                begun = now;
+            }
+        }
+        drop(line);
     }
 
     /// Who may do what.

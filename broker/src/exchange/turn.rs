@@ -8,6 +8,7 @@ use weft_protocol::{
     publish_status, publisher_ext,
 };
 
+use super::asking::{Verdict, Verdicts};
 use super::connect::{
     HeldConnect, PendingConnect, asked_timesync, carried, frames_len, push_frames,
 };
@@ -26,20 +27,20 @@ use crate::limits::{Limited, Payer};
 
 /// A session's part in one request: who speaks, what it set off, what it is answered.
 pub(super) struct Turn<'x, 'm> {
-    broker: &'x Arc<Broker>,
-    guard: &'x Guard,
-    caller: Caller,
+    pub(super) broker: &'x Arc<Broker>,
+    pub(super) guard: &'x Guard,
+    pub(super) caller: Caller,
     /// Whom the session speaks for.
-    asker: Asker,
+    pub(super) asker: Asker,
     /// Why nothing is done for whoever speaks.
-    barred: Option<Error>,
+    pub(super) barred: Option<Error>,
     /// What its messages are counted by, where there are limits.
     meter: Option<Meter<'x>>,
     /// Whether it is the request's only message.
     alone: bool,
-    client_id: Option<&'m str>,
-    speaker: Result<Arc<SessionHandle>, Stranger>,
-    wakes: Wakes,
+    pub(super) client_id: Option<&'m str>,
+    pub(super) speaker: Result<Arc<SessionHandle>, Stranger>,
+    pub(super) wakes: Wakes,
     replies: Vec<Reply<'m>>,
     /// Publications that are not settled, with the place of their reply and whether that is to say
     /// what became of them.
@@ -49,6 +50,8 @@ pub(super) struct Turn<'x, 'm> {
     connects: Vec<PendingConnect<&'m RawValue>>,
     /// Whether a subscription asked for what was published before.
     replays: bool,
+    /// What the hook said of its messages.
+    pub(super) verdicts: Verdicts,
 }
 
 impl<'x, 'm> Turn<'x, 'm> {
@@ -93,6 +96,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             shunned: false,
             connects: Vec::new(),
             replays: false,
+            verdicts: Verdicts::default(),
         }
     }
 
@@ -111,9 +115,10 @@ impl<'x, 'm> Turn<'x, 'm> {
             && self.speaker.as_ref().is_err_and(|stranger| stranger.exists)
     }
 
-    /// Works off a message.
-    pub(super) fn take(&mut self, message: &'m Message<'m>) {
-        if let Err(limited) = self.allow(message) {
+    /// Works off a message, which stands at this place of its request.
+    pub(super) fn take(&mut self, place: usize, message: &'m Message<'m>) {
+        let allowed = self.verdicts.allowed(place).unwrap_or_else(|| self.allow(message));
+        if let Err(limited) = allowed {
             return self.stop(message, limited);
         }
         let request = match &message.request {
@@ -121,12 +126,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             Err(error) if message.is_to("/meta/connect") => {
                 return self.refuse_connect(message, error.clone());
             }
-            Err(error) => {
-                if is_to_subscribers(message) {
-                    self.count_refused(error);
-                }
-                return self.reply(message, Err(error.clone()));
-            }
+            Err(error) => return self.deny(message, error.clone()),
         };
         let session = match self.speaker_of(message) {
             Ok(session) => session,
@@ -134,6 +134,10 @@ impl<'x, 'm> Turn<'x, 'm> {
         };
         if let Some(error) = self.barred.clone().filter(|_| *request != Request::Disconnect) {
             return self.bar(message, error);
+        }
+        let verdict = self.verdicts.take(place);
+        if let Some(Verdict::Refused(error)) = verdict {
+            return self.deny(message, error);
         }
         let broker = self.broker;
         let outcome = match request {
@@ -163,7 +167,7 @@ impl<'x, 'm> Turn<'x, 'm> {
                 return self.publish(message, &session, channel, data);
             }
             Request::Service { channel, .. } => {
-                Err(Error::ServiceUnknown(channel.clone().into_owned()))
+                self.answer_call(&session, message, channel, verdict)
             }
             // Found and answered before any turn begins.
             Request::Handshake { .. } => Err(Error::ChannelInvalid),
@@ -249,6 +253,14 @@ impl<'x, 'm> Turn<'x, 'm> {
         }
     }
 
+    /// Refuses a message that is no connect.
+    fn deny(&mut self, message: &'m Message<'m>, error: Error) {
+        if is_to_subscribers(message) {
+            self.count_refused(&error);
+        }
+        self.reply(message, Err(error));
+    }
+
     fn refuse_publication(&mut self, message: &'m Message<'m>, error: Error) {
         self.count_refused(&error);
         self.reply(message, Err(error));
@@ -306,10 +318,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             self.shunned = stranger.exists && self.caller.browser.is_none();
             return self.refuse_connect(message, Error::SessionUnknown);
         }
-        if is_to_subscribers(message) {
-            self.count_refused(&Error::SessionUnknown);
-        }
-        self.reply(message, Err(Error::SessionUnknown));
+        self.deny(message, Error::SessionUnknown);
         if let Some(reply) = self.replies.last_mut().filter(|_| !stranger.exists) {
             reply.advice = Some(self.broker.advice(Reconnect::Handshake));
         }
@@ -326,7 +335,7 @@ impl<'x, 'm> Turn<'x, 'm> {
         self.reply(message, Err(error));
     }
 
-    fn allow(&mut self, message: &Message<'_>) -> Result<(), Limited> {
+    pub(super) fn allow(&mut self, message: &Message<'_>) -> Result<(), Limited> {
         let Some(meter) = &mut self.meter else { return Ok(()) };
         meter.allow(message, self.speaker.as_ref().ok().map(|session| &**session))
     }

@@ -16,7 +16,7 @@ use super::credentials;
 use super::headers;
 use crate::core::broker::Broker;
 use crate::core::publishing::Published;
-use crate::guard::{Asker, Guard};
+use crate::guard::{Asker, Guard, Newcomer};
 
 /// The API beside Bayeux.
 #[derive(Debug)]
@@ -147,7 +147,8 @@ impl Api {
     /// 401 without good credentials.
     pub async fn admit(&self, head: &Head, what: &str) -> Result<Asker, Refusal> {
         let shown = credentials::shown(self.guard(), &head.headers).await;
-        Ok(self.guard().admit(&shown, head.address, what)?)
+        let from = Newcomer { address: head.address, what, ext: None };
+        Ok(self.guard().let_in(&shown, from).await?)
     }
 
     /// Who may do what.

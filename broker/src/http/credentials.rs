@@ -11,7 +11,7 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Who sent a request, as far as its head says. A cookie that is no good says nothing: browsers send
 /// it whether it is meant or not. Nothing else may be taken for silence.
 pub async fn shown(guard: &Guard, headers: &HeaderMap) -> Who {
-    if !guard.asks() {
+    if !guard.wants_credentials() {
         return Who::Unsaid;
     }
     match named(headers) {
@@ -29,7 +29,10 @@ pub async fn shown(guard: &Guard, headers: &HeaderMap) -> Who {
 
 /// Credentials that were shown on purpose. Two of them might be read as one by us and as the other by
 /// a proxy.
-fn named(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
+///
+/// # Errors
+/// Why they are none: `token_ambiguous` or `token_invalid`.
+pub fn named(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
     const SEVERAL: &str = "token_ambiguous";
     let mut bearers = headers.get_all(AUTHORIZATION).iter().filter_map(bearer);
     let mut keys = headers.get_all(API_KEY).iter();

@@ -54,7 +54,8 @@ pub async fn answer(
             return (headers::text(StatusCode::UNAUTHORIZED, &error.to_string()), None);
         }
         Who::Known(who) => Some(&**who),
-        Who::Unsaid => None,
+        // Whom the session speaks for was judged when it began.
+        Who::Unsaid | Who::Claimed(_) => None,
     };
     let last = head.headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty());
     let asked = Asked {

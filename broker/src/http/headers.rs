@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, REFERRER_POLICY, VARY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION,
+    CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, REFERRER_POLICY,
+    TRANSFER_ENCODING, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, Version};
 
@@ -79,17 +79,29 @@ pub fn method_not_allowed(allow: &'static str) -> Response<Bytes> {
     response
 }
 
-/// What no route is asked about: a target without a path (CONNECT's), and a head that does not name
-/// one host (RFC 9112 §3.2).
+/// What no route is asked about: a target without a path (CONNECT's), a head that does not name one
+/// host (RFC 9112 §3.2), and one whose body somebody on the way may see end elsewhere.
 #[must_use]
 pub fn refuse_head(version: Version, uri: &Uri, head: &HeaderMap) -> Option<Response<Bytes>> {
     if uri.path().is_empty() {
         return Some(method_not_allowed("GET, POST, OPTIONS"));
     }
+    if !is_coded_once(head) {
+        let mut response = text(StatusCode::BAD_REQUEST, "chunked is the only coding, once");
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return Some(response);
+    }
     let hosts = head.get_all(HOST).iter().count();
     let needed = version >= Version::HTTP_11;
     (hosts > 1 || (needed && hosts == 0))
         .then(|| text(StatusCode::BAD_REQUEST, "a request names one Host"))
+}
+
+/// Whether a body comes in chunks and is coded in no other way, if in any.
+fn is_coded_once(head: &HeaderMap) -> bool {
+    let mut codings = head.get_all(TRANSFER_ENCODING).iter();
+    let known = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(known) && codings.next().is_none()
 }
 
 /// Marks a JSONP reply as a download, so that opened by itself it runs nowhere (R31).

@@ -64,17 +64,15 @@ async fn read(api: &Api, path: &str, head: &Head) -> Result<(Bytes, Coding), Ref
         Error::PublishDenied(name) => Refusal::new(403, format!("403:{name}:history_denied")),
         error => error.into(),
     })?;
-    let (mut since, mut limit) = (Since::All, LIMIT);
-    for (name, value) in form_urlencoded::parse(head.query.as_bytes()) {
-        match &*name {
-            "since" => since = self::since(&value)?,
-            "limit" => limit = self::limit(&value),
-            _ => {}
-        }
-    }
+    let (since, limit) = asked(&head.query)?;
     let asker = api.admit(head, "history").await?;
     api.take(What::Messages, api.payer(head, &asker), 1)?;
     api.guard().may_look_back(&asker, &[&channel])?;
+    let may = api.guard().hook_may_read(&asker, None, (&[&channel], true)).await;
+    may.map_err(|error| match error {
+        Error::SubscribeDenied(names) => Error::HistoryDenied(names),
+        error => error,
+    })?;
     let body = &api.endpoint.body;
     let share = tokio::time::timeout(body.time, body.budget.share(BYTES)).await;
     let Ok(Some(mut share)) = share else { return Err(Error::Overloaded.into()) };
@@ -86,6 +84,22 @@ async fn read(api: &Api, path: &str, head: &Head) -> Result<(Bytes, Coding), Ref
     }
     share.shrink(page.len());
     Ok((Bytes::from_owner(Spelled { page, _share: share }), coding))
+}
+
+/// What a query asks for: from where on, and how many messages.
+///
+/// # Errors
+/// 400 if `since` names no place.
+pub fn asked(query: &str) -> Result<(Since, usize), Refusal> {
+    let (mut since, mut limit) = (Since::All, LIMIT);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "since" => since = self::since(&value)?,
+            "limit" => limit = self::limit(&value),
+            _ => {}
+        }
+    }
+    Ok((since, limit))
 }
 
 /// Never refused (decisions 2): what is no number is the default, what is out of bounds the bound.

@@ -1,11 +1,11 @@
 //! How many connections there may be, in all and per address (RFC 6202, security considerations; R33).
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use crate::limits::key::Key;
+use crate::limits::tally::{Bounds, Place, Tally};
+use crate::limits::{Payer, Scope};
 
 /// Bounds of connections.
 #[derive(Debug, Clone, Copy)]
@@ -27,26 +27,30 @@ pub enum Refusal {
     Address,
 }
 
+impl From<Scope> for Refusal {
+    fn from(scope: Scope) -> Self {
+        if scope == Scope::All { Self::Total } else { Self::Address }
+    }
+}
+
 /// Counts connections.
 #[derive(Debug)]
 pub struct Gate {
-    limits: ConnectionLimits,
-    total: AtomicUsize,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    tally: Arc<Tally>,
+    loopback: bool,
 }
 
 /// One admitted connection; its place is free again when this is dropped.
 #[derive(Debug)]
-pub struct Permit {
-    gate: Arc<Gate>,
-    counted: Option<IpAddr>,
-}
+pub struct Permit(Place);
 
 impl Gate {
     /// A gate with these bounds.
     #[must_use]
     pub fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, total: AtomicUsize::new(0), by_address: Mutex::default() })
+        let ConnectionLimits { total, per_address, loopback } = limits;
+        let tally = Tally::new(Bounds { per_address, total, ..Bounds::NONE });
+        Arc::new(Self { tally, loopback })
     }
 
     /// Lets a connection in.
@@ -54,11 +58,9 @@ impl Gate {
     /// # Errors
     /// When a bound is reached.
     pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, Refusal> {
-        let mut permit = self.admit_proxy()?;
-        if self.limits.loopback || !group(peer).is_loopback() {
-            permit.count(peer)?;
-        }
-        Ok(permit)
+        let counts = self.loopback || !peer.to_canonical().is_loopback();
+        let address = counts.then(|| Key::address(peer));
+        Ok(Permit(self.tally.admit(Payer { address, principal: None })?))
     }
 
     /// Lets a connection of a proxy in, which stands for many addresses and so for none.
@@ -66,11 +68,7 @@ impl Gate {
     /// # Errors
     /// When there is no room in all.
     pub fn admit_proxy(self: &Arc<Self>) -> Result<Permit, Refusal> {
-        if self.total.fetch_add(1, Ordering::Relaxed) >= self.limits.total {
-            self.total.fetch_sub(1, Ordering::Relaxed);
-            return Err(Refusal::Total);
-        }
-        Ok(Permit { gate: Arc::clone(self), counted: None })
+        Ok(Permit(self.tally.admit(Payer::default())?))
     }
 }
 
@@ -80,40 +78,7 @@ impl Permit {
     /// # Errors
     /// When the address has as many as it may have.
     pub fn count(&mut self, address: IpAddr) -> Result<(), Refusal> {
-        let address = group(address);
-        let mut by_address = self.gate.by_address.lock();
-        let count = by_address.get(&address).copied().unwrap_or(0);
-        if count >= self.gate.limits.per_address {
-            return Err(Refusal::Address);
-        }
-        by_address.insert(address, count + 1);
-        self.counted = Some(address);
-        Ok(())
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.gate.total.fetch_sub(1, Ordering::Relaxed);
-        let Some(peer) = self.counted else { return };
-        let mut by_address = self.gate.by_address.lock();
-        match by_address.get_mut(&peer) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => {
-                by_address.remove(&peer);
-            }
-        }
-    }
-}
-
-/// One IPv6 customer has a /64, so its addresses count as one.
-fn group(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => {
-            let [a, b, c, d, ..] = v6.segments();
-            std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        other => other,
+        Ok(self.0.belongs_to(Some(Key::address(address)))?)
     }
 }
 
@@ -157,7 +122,7 @@ mod tests {
         let strict = gate(3, 1, true);
         let _one = strict.admit(ip("127.0.0.1")).expect("room");
         assert_eq!(strict.admit(ip("::ffff:127.0.0.1")).err(), Some(Refusal::Address));
-        assert_eq!(strict.total.load(Ordering::Relaxed), 1, "a refusal takes no place");
+        assert_eq!(strict.tally.total(), 1, "a refusal takes no place");
     }
 
     #[test]

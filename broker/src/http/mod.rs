@@ -17,6 +17,7 @@ pub mod gzip;
 pub mod headers;
 pub mod history;
 pub mod http2;
+pub mod incoming;
 pub mod limited;
 pub mod limits;
 pub mod listener;

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
-use weft_protocol::{Error, publish_line};
+use weft_protocol::{ChannelName, Error, publish_line};
 
 use super::api::{Api, Refusal, published};
 use super::body::{BodyFailure, FREE_BYTES, Share};
@@ -21,12 +22,15 @@ use super::limited::Pace;
 use crate::core::held::Wakes;
 use crate::core::publishing::{Publication, Publishing};
 use crate::guard::Asker;
+use crate::hook::Event;
 
 /// Outcomes that are awaited at once.
 const UNDER_WAY: usize = 256;
 /// Bytes of outcomes in one piece of the answer, and pieces that wait for the reader.
 const PIECE: usize = 64 << 10;
 const PIECES: usize = 4;
+/// Others have their turn after so long: a line may be for very many.
+const TURN: Duration = Duration::from_millis(2);
 
 /// One stream of messages.
 #[derive(Debug)]
@@ -141,7 +145,7 @@ impl Lines {
                     ended = !self.work_off().await;
                 }
                 Next::Chunk(Ok(None)) => {
-                    self.end();
+                    self.end().await;
                     ended = true;
                 }
                 Next::Chunk(Ok(Some(Err(_)))) => {
@@ -173,6 +177,7 @@ impl Lines {
     /// Takes in what came, as far as the limits allow now; false if nothing more is wanted.
     async fn work_off(&mut self) -> bool {
         let mut wakes = Wakes::default();
+        let mut begun = self.api.endpoint.exchange.now();
         self.paused = self.pace.pay(&self.api).err();
         while !self.rest.is_empty() && self.paused.is_none() {
             let end = self.rest.iter().position(|byte| *byte == b'\n');
@@ -206,24 +211,29 @@ impl Lines {
                 drop(std::mem::take(&mut wakes));
                 self.api.broker.room().await;
             }
-            if !self.line(&mut wakes) {
+            if !self.line(&mut wakes).await {
                 return false;
+            }
+            let now = self.api.endpoint.exchange.now();
+            if now.saturating_duration_since(begun) > TURN {
+                yield_now().await;
+                begun = now;
             }
         }
         true
     }
 
     /// The last line may lack its end.
-    fn end(&mut self) {
+    async fn end(&mut self) {
         if self.partial.too_long || !self.partial.bytes.is_empty() {
             // There is nothing behind it that could be made to wait.
             let _ = self.pace.line(&self.api);
-            self.line(&mut Wakes::default());
+            self.line(&mut Wakes::default()).await;
         }
     }
 
     /// Publishes the line that is complete now; false if nothing more is wanted.
-    fn line(&mut self, wakes: &mut Wakes) -> bool {
+    async fn line(&mut self, wakes: &mut Wakes) -> bool {
         let Partial { bytes, too_long, share: _share, .. } = std::mem::take(&mut self.partial);
         let line = bytes.strip_suffix(b"\r").unwrap_or(&bytes);
         if too_long || line.len() > self.api.endpoint.body.bytes {
@@ -252,8 +262,16 @@ impl Lines {
                 return true;
             }
         };
-        let publishing = api.name(&message.channel).and_then(|channel| {
-            api.guard().may_publish(&self.asker, channel.as_str())?;
+        let may = |channel: ChannelName<'_>| api.guard().may_publish(&self.asker, channel.as_str());
+        let mut named = api.name(&message.channel).and_then(|name| may(name).map(|()| name));
+        if let (Ok(name), true) = (&named, api.guard().asks_hook(Event::Publish)) {
+            // Who waits for the lines before this one does not wait for the hook.
+            drop(std::mem::take(wakes));
+            let asked = (name.as_str(), &*message.data);
+            let lets = api.guard().hook_may_publish(&self.asker, None, asked).await;
+            named = lets.and(named);
+        }
+        let publishing = named.and_then(|channel| {
             let publication = Publication {
                 by: self.asker.who.as_deref(),
                 ext: message.ext.as_deref(),

@@ -1,5 +1,6 @@
 //! `POST /publish/<channel>` and `POST /publish`: messages from servers, no Bayeux needed.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
@@ -18,7 +19,8 @@ use super::limited::Pace;
 use super::ndjson::Lines;
 use crate::core::held::Wakes;
 use crate::core::publishing::{Publication, Publishing};
-use crate::guard::Asker;
+use crate::guard::{Asker, Guard};
+use crate::hook::Event;
 use crate::limits::{Payer, What};
 
 const METHODS: &str = "POST, OPTIONS";
@@ -186,6 +188,7 @@ async fn one(
 ) -> Result<String, Refusal> {
     let data = publish_data(body, &api.limits)
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
+    api.guard().hook_may_publish(asker, None, (channel, &data)).await?;
     let publication = Publication {
         key,
         durable,
@@ -222,6 +225,7 @@ async fn many(
             ..Publication::new(channel, &message.data)
         });
     }
+    hook_lets_all(api, asker, &publications).await?;
     let all = api.broker.publish_all(&publications, &mut Wakes::default());
     let all = all.map_err(|(index, error)| Refusal { index: Some(index), ..error.into() })?;
     let mut out = String::from("[");
@@ -233,6 +237,41 @@ async fn many(
     }
     out.push(']');
     Ok(out)
+}
+
+/// One that the hook refuses refuses them all.
+async fn hook_lets_all(
+    api: &Api,
+    asker: &Asker,
+    publications: &[Publication<'_>],
+) -> Result<(), Refusal> {
+    let guard = api.guard();
+    let Some(hook) = guard.hook().filter(|hook| hook.decides(Event::Publish)) else {
+        return Ok(());
+    };
+    let ask = |(index, it)| lets(guard, asker, index, it);
+    let asked: Vec<Lets<'_>> = publications.iter().enumerate().map(ask).collect();
+    let mut lets = futures_util::StreamExt::buffered(tokio_stream::iter(asked), hook.at_once());
+    while let Some(lets) = lets.next().await {
+        lets?;
+    }
+    Ok(())
+}
+
+/// A question that is being asked.
+type Lets<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + 'a>>;
+
+fn lets<'a>(
+    guard: &'a Guard,
+    asker: &'a Asker,
+    index: usize,
+    asked: &'a Publication<'a>,
+) -> Lets<'a> {
+    let (channel, data) = (asked.channel.as_str(), asked.data);
+    Box::pin(async move {
+        let lets = guard.hook_may_publish(asker, None, (channel, data)).await;
+        lets.map_err(|error| Refusal { index: Some(index), ..error.into() })
+    })
 }
 
 fn wants_durable(query: &str) -> Result<bool, Refusal> {

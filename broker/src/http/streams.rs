@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, HeaderName};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use parking_lot::Mutex;
 use tokio_stream::Stream;
-use weft_protocol::{Cursor, Error, InvalidCursor, Pattern};
+use weft_protocol::{ChannelLimits, Cursor, Error, InvalidCursor, Pattern};
 
 use super::api::{Api, Refusal, channel_of};
 use super::bayeux::Head;
@@ -133,7 +133,8 @@ async fn open(
         return Err(Refusal::new(404, "streams are not served here"));
     }
     let api = &streams.api;
-    let Asked { patterns, from, padding } = asked(api, head, path)?;
+    let limits = &api.limits.channel;
+    let Asked { patterns, from, padding } = asked(limits, path, &head.query, &head.headers)?;
     let asker = api.admit(head, "stream").await?;
     let payer = api.payer(head, &asker);
     api.take(What::Messages, payer, 1)?;
@@ -151,6 +152,8 @@ async fn open(
             Err(error) => return Err(error.into()),
         }
     };
+    let names: Vec<&str> = patterns.iter().map(AsRef::as_ref).collect();
+    api.guard().hook_may_read(&asker, None, (&names, from != Beginning::Now)).await?;
     let id = streams.ids.next().ok_or(Error::Overloaded)?;
     let reader = Reader::open(&api.broker, id, (&patterns, from), asker.who)
         .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
@@ -161,18 +164,30 @@ async fn open(
 
 /// What is asked for.
 #[derive(Debug)]
-struct Asked {
-    patterns: Vec<Cow<'static, str>>,
-    from: Beginning,
-    padding: Option<usize>,
+pub struct Asked {
+    /// The channels and patterns: at least one, none below `/meta` or `/service`.
+    pub patterns: Vec<Cow<'static, str>>,
+    /// Where to begin.
+    pub from: Beginning,
+    /// How much is to be sent first that means nothing.
+    pub padding: Option<usize>,
 }
 
-fn asked(api: &Api, head: &Head, path: &str) -> Result<Asked, Refusal> {
+/// Reads what a request asks for; `path` is what stands behind `/events` or `/stream`.
+///
+/// # Errors
+/// 400, 403 or 405, for what is wrong with it.
+pub fn asked(
+    limits: &ChannelLimits,
+    path: &str,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<Asked, Refusal> {
     let mut asked = Asked { patterns: Vec::new(), from: Beginning::Now, padding: None };
     if !matches!(path, "" | "/") {
         asked.patterns.push(channel_of(path)?.into());
     }
-    for (name, value) in form_urlencoded::parse(head.query.as_bytes()) {
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "channel" => asked.patterns.push(value.into_owned().into()),
             "since" => asked.from = beginning(&value)?,
@@ -180,7 +195,7 @@ fn asked(api: &Api, head: &Head, path: &str) -> Result<Asked, Refusal> {
             _ => {}
         }
     }
-    if let Some(id) = head.headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
+    if let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
         let text = id.to_str().map_err(|_| Refusal::new(400, "Last-Event-ID is no cursor"))?;
         asked.from = beginning(text)
             .map_err(|Refusal { text, .. }| Refusal::new(400, format!("Last-Event-ID: {text}")))?;
@@ -190,7 +205,7 @@ fn asked(api: &Api, head: &Head, path: &str) -> Result<Asked, Refusal> {
         return Err(Refusal::new(400, text));
     }
     for text in &asked.patterns {
-        let pattern = Pattern::parse(text, &api.limits.channel);
+        let pattern = Pattern::parse(text, limits);
         let pattern = pattern.map_err(|_| Refusal::from(Error::ChannelInvalid))?;
         if pattern.is_meta() || pattern.is_service() {
             let denied = Error::SubscribeDenied(vec![text.to_string()]);

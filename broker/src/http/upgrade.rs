@@ -20,6 +20,7 @@ use weft_protocol::ConnectionType;
 use super::bayeux::{Endpoint, Head};
 use super::connection::Peer;
 use super::headers;
+use super::incoming::Incoming;
 use super::limited;
 use super::socket::Watched;
 use super::stats::{Counted, HttpStats};
@@ -117,10 +118,11 @@ async fn run(
     peer: &Peer,
 ) {
     let Ok(parts) = upgraded.downcast::<TokioIo<Watched>>() else { return };
-    let io = (parts.io.into_inner(), parts.read_buf.into());
+    let io = Incoming::new(parts.io.into_inner(), &parts.read_buf, &endpoint.body);
     let Sockets { options, stats, stop, .. } = sockets;
     let counted = Counted::new(&stats.sockets);
-    let mut io = websocket::serve(&endpoint.exchange, io, caller, *options, stop).await;
+    let mut io =
+        websocket::serve(&endpoint.exchange, (io, Vec::new()), caller, *options, stop).await;
     drop(counted);
     // Who is closed on may be sending still, and would not see why.
     peer.leaves_unread();

@@ -36,7 +36,7 @@ pub(super) fn options(config: &Config) -> LimitOptions {
                 all: rate(rates.subscriptions, 1),
             },
         ],
-        keys: super::size(limits.rate_keys),
+        keys: size(limits.rate_keys),
         held: Bounds {
             per_address: count(limits.held_per_address),
             per_principal: count(limits.held_per_principal),
@@ -54,7 +54,11 @@ pub(super) fn options(config: &Config) -> LimitOptions {
 
 /// 0 is no bound.
 fn count(most: u64) -> usize {
-    if most == 0 { usize::MAX } else { super::size(most) }
+    if most == 0 { usize::MAX } else { size(most) }
+}
+
+fn size(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 /// A rate whose burst, if none is given, is what one period has, and `least` at least.

@@ -71,5 +71,7 @@ pub async fn get(
     drop(body);
     let mut answer = super::settle(exchanged, gone).await;
     answer.text = wrap(name, &answer.text);
+    // What is escaped may be six times as long.
+    answer.booked = exchange.broker().book_reply(answer.text.len());
     Ok(answer)
 }

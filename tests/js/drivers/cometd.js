@@ -83,6 +83,13 @@ export class CometdDriver extends Driver {
     });
   }
 
+  // What its callback is told.
+  remoteCall(target, data, timeout) {
+    return new Promise((resolve) => {
+      this.#cometd.remoteCall(target, data, timeout, resolve);
+    }).then(({ successful, data, error, channel }) => ({ successful, data, error, channel }));
+  }
+
   disconnect() {
     return this.#answer((callback) => this.#cometd.disconnect({}, callback));
   }

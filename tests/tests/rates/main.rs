@@ -4,12 +4,16 @@
 mod held;
 mod http;
 mod messages;
+mod principals;
 mod sessions;
 mod sockets;
+
+use std::time::Duration;
 
 use serde_json::Value;
 use weft_tests::bayeux::{Client, ok, refused};
 use weft_tests::broker::Broker;
+use weft_tests::wait::{PATIENCE, now, until};
 
 /// A broker for which loopback peers are peers like any others, with these rates.
 fn limited(rates: &str) -> Broker {
@@ -33,6 +37,12 @@ fn at<'b>(broker: &'b Broker, address: &str) -> Client<'b> {
     ok(&client.handshake());
     assert_eq!(client.connect().len(), 1);
     client
+}
+
+/// Stays away for so long, as a client does that does what it is told.
+fn stay_away(time: Duration) {
+    let start = now();
+    until("the time to come again", time + PATIENCE, || (start.elapsed() >= time).then_some(()));
 }
 
 /// Asserts that a message was refused for now, with complete advice; the interval.

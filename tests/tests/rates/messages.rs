@@ -7,7 +7,7 @@ use weft_tests::bayeux::{Client, data, events_and_reply, ok, only, refused};
 use weft_tests::broker::Broker;
 use weft_tests::wait::{PATIENCE, until};
 
-use super::{at, count, limited, too_much};
+use super::{at, count, limited, stay_away, too_much};
 
 /// Publishes until that is refused; how many were not, and the refusal.
 fn publish_until_refused(client: &mut Client<'_>, most: usize) -> (usize, Value) {
@@ -87,8 +87,7 @@ fn r35_d3_whoever_obeys_advice_is_served_after_it_and_gets_the_normal_advice_bac
     let (_, reply) = publish_until_refused(&mut client, 100);
     let interval = too_much(&reply, "retry");
     assert!(interval < 1_600, "a second, and somewhat more: {interval}");
-    // As a client does that does what it is told.
-    std::thread::sleep(Duration::from_millis(interval));
+    stay_away(Duration::from_millis(interval));
     let reply = only(client.peek());
     ok(&reply);
     assert_eq!(reply["advice"]["interval"], 0, "the normal one again: {reply}");

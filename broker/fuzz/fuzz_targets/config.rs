@@ -1,0 +1,9 @@
+//! A configuration that is accepted means the same when it is written down; a mistake has its place.
+
+#![no_main]
+
+#[path = "../checks.rs"]
+#[allow(dead_code, reason = "each target runs one of the checks")]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::config(bytes));

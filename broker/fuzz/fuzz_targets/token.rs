@@ -1,0 +1,9 @@
+//! Nobody is let in but by a token of the right secret, in its one spelling.
+
+#![no_main]
+
+#[path = "../checks.rs"]
+#[allow(dead_code, reason = "each target runs one of the checks")]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::token(bytes));

@@ -1,0 +1,123 @@
+//! Several messages at once: all of them or none.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::MutexGuard;
+use weft_persistence::Mark;
+use weft_protocol::Error;
+
+use super::{Batch, Publication, Publishing};
+use crate::core::broker::Broker;
+use crate::core::channels::{Stripe, blocking};
+use crate::core::held::Wakes;
+use crate::core::marks::Seen;
+use crate::core::options::Bounds;
+
+/// No channels are locked for longer at a time: whoever publishes to one of them waits, and keeps a
+/// worker of the runtime waiting.
+const TURN: Duration = Duration::from_millis(2);
+
+impl Broker {
+    /// Publishes all messages or none: each keeps its own outcome. Those of a call that takes long,
+    /// since very many subscribe, go in turns: then a key that somebody else uses for other data
+    /// between two of them refuses only what is left.
+    ///
+    /// # Errors
+    /// As [`Broker::publish`], with the index of the message that is refused.
+    pub fn publish_all(
+        &self,
+        publications: &[Publication<'_>],
+        wakes: &mut Wakes,
+    ) -> Result<Vec<Publishing>, (usize, Error)> {
+        let marks: Vec<Option<Mark>> =
+            publications.iter().map(|publication| self.mark_of(publication)).collect();
+        let mut bounds = self.bounds_now();
+        for (index, (publication, mark)) in publications.iter().zip(&marks).enumerate() {
+            let admitted = self.admit(publication, mark.as_ref());
+            bounds = admitted.map_err(|error| (index, error))?;
+        }
+        let mut outcomes = Vec::with_capacity(publications.len());
+        let mut turn = || {
+            let done = outcomes.len();
+            let rest = (&publications[done..], &marks[done..]);
+            let turn = self.publish_some(rest, bounds, wakes, &mut outcomes);
+            turn.map_err(|(index, error)| (done + index, error))?;
+            Ok(outcomes.len() < publications.len())
+        };
+        // Most calls take one turn. The others are not to keep the runtime from its work.
+        let refused = match turn() {
+            Ok(true) => blocking(|| {
+                while turn()? {}
+                Ok(())
+            }),
+            first => first.map(|_| ()),
+        };
+        self.channels.relieve();
+        self.make_room();
+        refused?;
+        let with_index = |(index, outcome): (usize, Result<Publishing, Error>)| {
+            outcome.map_err(|error| (index, error))
+        };
+        outcomes.into_iter().enumerate().map(with_index).collect()
+    }
+
+    /// Publishes under the locks of all these messages' channels, as many as there is time for.
+    fn publish_some(
+        &self,
+        (publications, marks): (&[Publication<'_>], &[Option<Mark>]),
+        bounds: Bounds,
+        wakes: &mut Wakes,
+        outcomes: &mut Vec<Result<Publishing, Error>>,
+    ) -> Result<(), (usize, Error)> {
+        let mut batch = Batch::default();
+        let mut stripes = self.lock_all(publications);
+        let begun = self.clock.now();
+        self.no_key_is_used_otherwise(marks)?;
+        let mut place = |publication: &Publication<'_>, mark: &Option<Mark>| {
+            match self.seen(mark.as_ref(), publication.durable) {
+                Seen::New => {}
+                seen => return self.repeat(publication, mark.as_ref(), seen, &mut batch),
+            }
+            let at = self.channels.stripe_of(publication.channel.as_str());
+            let Ok(found) = stripes.binary_search_by_key(&at, |(stripe, _)| *stripe) else {
+                return Err(Error::Overloaded);
+            };
+            let stripe = &mut stripes[found].1;
+            self.place(stripe, publication, *mark, bounds, wakes, &mut batch)
+        };
+        for (publication, mark) in publications.iter().zip(marks) {
+            outcomes.push(place(publication, mark));
+            if self.clock.now().saturating_duration_since(begun) > TURN {
+                break;
+            }
+        }
+        batch.submit(self.channels.store.as_ref());
+        Ok(())
+    }
+
+    /// Whether all keys may be used, each for what it comes with: before any message is placed.
+    fn no_key_is_used_otherwise(&self, marks: &[Option<Mark>]) -> Result<(), (usize, Error)> {
+        let mut prints = HashMap::new();
+        for (index, mark) in marks.iter().enumerate() {
+            let Some(mark) = mark else { continue };
+            let print = prints.entry(mark.key).or_insert(mark.print);
+            if *print != mark.print || self.seen(Some(mark), false) == Seen::Reused {
+                return Err((index, Error::KeyReused));
+            }
+        }
+        Ok(())
+    }
+
+    /// The stripes of all these channels, locked in their order, so that two callers never wait for
+    /// each other.
+    fn lock_all(&self, publications: &[Publication<'_>]) -> Vec<(usize, MutexGuard<'_, Stripe>)> {
+        let mut stripes: Vec<usize> = publications
+            .iter()
+            .map(|publication| self.channels.stripe_of(publication.channel.as_str()))
+            .collect();
+        stripes.sort_unstable();
+        stripes.dedup();
+        stripes.into_iter().map(|stripe| (stripe, self.channels.lock(stripe))).collect()
+    }
+}
