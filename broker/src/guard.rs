@@ -28,9 +28,19 @@ pub enum Who {
     /// Somebody.
     Known(Arc<Principal>),
     /// They showed these credentials, which only the hook can judge.
-    Claimed(Arc<str>),
+    Claimed(Credentials),
     /// They showed credentials that are no good, and this is why.
     Refused(&'static str),
+}
+
+/// What somebody showed. Nobody is shown it again but the hook.
+#[derive(Clone)]
+pub struct Credentials(Arc<str>);
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials")
+    }
 }
 
 /// Whoever was let in, and from where.
@@ -125,7 +135,7 @@ impl Guard {
     /// Whose credentials these are.
     pub async fn identify(&self, credentials: &str) -> Who {
         if self.hook_judges() {
-            return Who::Claimed(Arc::from(credentials));
+            return Who::Claimed(Credentials(Arc::from(credentials)));
         }
         let Some(access) = &self.access else { return Who::Unsaid };
         match access.identify(credentials).await {

@@ -13,6 +13,8 @@ mod crowds;
 mod floods;
 #[path = "attacks/foreign.rs"]
 mod foreign;
+#[path = "attacks/http2.rs"]
+mod http2;
 #[path = "attacks/identity.rs"]
 mod identity;
 #[path = "attacks/injection.rs"]
@@ -23,3 +25,5 @@ mod slow;
 mod smuggling;
 #[path = "attacks/sockets.rs"]
 mod sockets;
+#[path = "attacks/tokens.rs"]
+mod tokens;

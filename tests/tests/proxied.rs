@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+use weft_tests::bayeux::Client;
 use weft_tests::broker::Broker;
 use weft_tests::http::{Connection, Request, Response};
 use weft_tests::http2::{Http2, Way};
@@ -154,4 +156,24 @@ fn r33_a_proxy_header_stands_before_tls() {
     let way = Way { tls, first: version_1("192.0.2.1"), ..Way::default() };
     let line = Http2::by(broker.listen, &way);
     assert!(!is_near(&line.exchange(&script())));
+}
+
+#[test]
+fn r6b_what_a_proxy_speaks_says_nothing_of_browsers() {
+    for (proxies, demoted) in [(HERE, 1.0), (ELSEWHERE, 0.0)] {
+        let broker = Broker::with(&format!("[proxies]\n{proxies}"));
+        let line = Http2::open(broker.listen);
+        let mut one = Client::connected(&broker);
+        let mut two = one.tab();
+        let poll = |tab: &mut Client<'_>| {
+            let connect = tab.message("/meta/connect", json!({}));
+            line.start(&tab.request(json!([connect]).to_string()))
+        };
+        let first = poll(&mut one);
+        broker.wait_held(1);
+        let second = poll(&mut two);
+        broker.wait_metric("weft_connects_demoted_total", |count| count == demoted);
+        broker.wait_held(if demoted > 0.0 { 1 } else { 2 });
+        drop((first, second));
+    }
 }

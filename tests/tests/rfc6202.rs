@@ -1,30 +1,7 @@
 //! `docs/rfc6202.md` claims nothing that no test shows.
 
 use weft_tests::broker::workspace;
-
-/// What stands between backquotes and names a test: `file::name`.
-fn tests(row: &str) -> impl Iterator<Item = (&str, &str)> {
-    row.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::"))
-}
-
-/// Whether a file has such a test.
-fn exists(file: &str, name: &str) -> bool {
-    let text = std::fs::read_to_string(workspace().join(file)).unwrap_or_default();
-    if file.ends_with(".js") {
-        return text.lines().any(|line| line.contains("test(") && line.contains(name));
-    }
-    // The suite over all transports makes its tests of functions.
-    let made = file.starts_with("tests/tests/transports/");
-    let lines: Vec<_> = text.lines().map(str::trim_start).collect();
-    let at = lines.iter().position(|line| {
-        let line = line.trim_start_matches("pub(crate) ").trim_start_matches("async ");
-        line.starts_with(&format!("fn {name}("))
-    });
-    at.is_some_and(|at| {
-        let mut above = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
-        made || above.any(|line| line.contains("test]"))
-    })
-}
+use weft_tests::claims::{exists, tests};
 
 #[test]
 fn each_item_has_its_row_and_each_test_in_it_exists() {

@@ -13,6 +13,8 @@ mod imports;
 mod rules;
 #[path = "tidy/table.rs"]
 mod table;
+#[path = "tidy/table_http.rs"]
+mod table_http;
 
 /// No file is longer.
 const LINES_MAX: usize = 500;
@@ -185,6 +187,10 @@ fn what_is_banned_is_not_written() {
 
 /// Files that may sleep, and why.
 const SLEEPERS: &[(&str, &str)] = &[
+    ("broker/src/http/incoming.rs", "deadlines"),
+    ("tests/src/bystander.rs", "honest clients at their pace"),
+    ("tests/src/ordeal.rs", "a while without an attack"),
+    ("tests/src/paced.rs", "attackers at their pace"),
     ("broker/src/storage.rs", "the ceiling is raised every two seconds"),
     ("broker/src/store_tool/place.rs", "the database closes its files when it pleases"),
     ("tests/tests/store.rs", "a kill at a random moment"),
@@ -192,6 +198,10 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("broker/tests/replay/rig.rs", "publishers at a random pace"),
     ("broker/src/ticker.rs", "prices move once a second"),
     ("broker/src/http/ndjson.rs", "lines come no faster than they may"),
+    ("broker/src/http/incoming.rs", "deadlines"),
+    ("tests/src/bystander.rs", "publications at a pace"),
+    ("tests/src/ordeal.rs", "quiet time, to be compared with"),
+    ("tests/src/paced.rs", "attacks at a pace"),
     ("broker/src/http/listener.rs", "no descriptor is left to accept with"),
     ("broker/src/http/http2.rs", "deadlines"),
     ("broker/src/http/socket.rs", "deadlines"),

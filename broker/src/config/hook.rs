@@ -23,8 +23,8 @@ pub struct Hook {
     /// Which calls of `/service` it answers: true, false, or a list of patterns below it. Default
     /// true: a call that it does not know it can refuse.
     pub services: HookServices,
-    /// How long an answer may take, 10ms to 30s, the wait for one of the `concurrent` places included.
-    /// Default 2s: a client waits for it.
+    /// How long an answer may take, 10ms to 30s, the wait for one of the `concurrent` places included;
+    /// no more than `websocket.pong_timeout`. Default 2s: a client waits for it.
     pub timeout: HumanDuration,
     /// How long a decision may be remembered, up to 24h; the answer may say less. Default 0s, which
     /// remembers none: it would not see what is published then.
@@ -33,7 +33,8 @@ pub struct Hook {
     pub cache_entries: u64,
     /// What holds when it cannot be asked. Default `deny`.
     pub on_error: OnError,
-    /// Most calls in flight; further ones wait for a place. Default 64.
+    /// Most decisions that are asked for at once, and as many calls of `/service`; further ones wait for
+    /// a place. Default 64.
     pub concurrent: u64,
     /// Most calls in flight for one request, and most requests of one session that wait for each other.
     /// Default 16.
@@ -150,6 +151,16 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     );
     let (short, long) = (HumanDuration::millis(10), HumanDuration::secs(30));
     problems.range("hook.timeout", hook.timeout, (short, long));
+    let unread = config.bayeux.websocket && hook.timeout > config.websocket.pong_timeout;
+    problems.unless(
+        hook.url.is_empty() || !unread,
+        &["hook.timeout", "websocket.pong_timeout"],
+        format!(
+            "hook.timeout ({}) is more than websocket.pong_timeout ({}): while the hook is asked, \
+             nothing is read of the socket that asks",
+            hook.timeout, config.websocket.pong_timeout
+        ),
+    );
     let (none, day) = (HumanDuration::secs(0), HumanDuration::secs(24 * 3_600));
     problems.range("hook.cache", hook.cache, (none, day));
     problems.positive("hook.cache_entries", hook.cache_entries);
@@ -157,7 +168,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     problems.range("hook.per_session", hook.per_session, (1, 1_024));
     problems.positive("hook.body_max", hook.body_max.get());
     problems.unless(
-        hook.body_max <= config.limits.queue_bytes,
+        hook.url.is_empty() || hook.body_max <= config.limits.queue_bytes,
         &["hook.body_max", "limits.queue_bytes"],
         format!(
             "hook.body_max ({}) is more than limits.queue_bytes ({}): an answer to a call must fit \

@@ -102,7 +102,7 @@ impl Guard {
         said: &Who,
         from: Newcomer<'_>,
     ) -> Result<Arc<Principal>, Error> {
-        let token = if let Who::Claimed(token) = said { Some(&**token) } else { None };
+        let token = if let Who::Claimed(token) = said { Some(&*token.0) } else { None };
         let party = Party { principal: None, address: from.address, session: None };
         let identity = hook.admit(&party, token, from.ext).await?;
         let who = match identity {

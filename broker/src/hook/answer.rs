@@ -46,7 +46,7 @@ pub(super) struct Answer {
     text: Option<Box<str>>,
     identity: Option<Arc<Identity>>,
     /// For how long it may be remembered, if it says so.
-    pub(super) cache: Option<Duration>,
+    cache: Option<Duration>,
     /// Which of several names are denied, if it says so.
     denied: BTreeSet<String>,
     pub(super) data: Option<Box<str>>,
@@ -128,6 +128,13 @@ impl Answer {
         Err(Denial { code: self.code, text: self.text.clone() })
     }
 
+    /// How long it may be remembered, for all that it says.
+    pub(super) fn lasts(&self) -> Duration {
+        let granted = self.identity.as_ref().and_then(|identity| identity.expires_in);
+        let granted = granted.map(|seconds| Duration::from_secs(seconds.max(0).unsigned_abs()));
+        self.cache.into_iter().chain(granted).min().unwrap_or(Duration::MAX)
+    }
+
     /// Whether it names this one as refused.
     pub(super) fn denies(&self, name: &str) -> bool {
         self.denied.contains(name)
@@ -180,6 +187,10 @@ mod tests {
         let identity = told.decision().expect("yes").expect("somebody");
         assert_eq!((&*identity.subject, identity.expires), ("me", Some(1_060)));
         assert!(!format!("{identity:?}").contains('x'));
+        assert_eq!(told.lasts(), Duration::from_millis(1_500));
+        let short = read(r#"{"allow":true,"sub":"me","expires_in":1,"cache":60}"#);
+        assert_eq!(short.lasts(), Duration::from_secs(1));
+        assert_eq!(read(r#"{"allow":true}"#).lasts(), Duration::MAX);
         assert_eq!(read(r#"{"allow":true,"cache":1e300}"#).cache, Some(Duration::MAX));
         assert_eq!(read(r#"{"allow":true,"cache":-1}"#).cache, Some(Duration::ZERO));
     }

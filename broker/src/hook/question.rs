@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::core::id::SessionId;
 use crate::core::principal::{Kind, Principal};
-use crate::core::time;
+use crate::core::time::to_millis;
 
 /// What a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Question<'_> {
         let Party { principal, address, session } = self.party;
         let mut out = String::with_capacity(320);
         let event = self.matter.event().name();
-        let (id, time) = (&self.id, time::to_millis(self.wall_us));
+        let (id, time) = (&self.id, to_millis(self.wall_us));
         let _ = write!(
             out,
             r#"{{"event":"{event}","id":"{id}","time":"{time}","address":"{address}","principal":"#

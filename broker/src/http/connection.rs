@@ -308,10 +308,10 @@ impl Peer {
         Arc::new(Self { connection: Arc::clone(connection), stream: Some(stream) })
     }
 
-    /// Whether it speaks HTTP/2.
+    /// Whether the client speaks HTTP/2. What a proxy speaks says nothing of its clients.
     #[must_use]
     pub fn is_http2(&self) -> bool {
-        self.stream.is_some()
+        self.stream.is_some() && self.connection.proxies.is_none()
     }
 
     /// The client's address, as far as one is believed who may say it, and whether one did.

@@ -68,10 +68,8 @@ pub async fn serve(
     let service = service_fn(|mut request: Request<Incoming>| {
         let peer = Peer::stream(connection);
         *next.lock() = Some(Arc::clone(&peer));
-        let refusal = match name_host(&mut request) {
-            Ok(()) => headers::refuse_head(request.version(), request.uri(), request.headers()),
-            Err(refusal) => Some(refusal),
-        };
+        let refusal = name_host(&mut request)
+            .or_else(|| headers::refuse_head(request.version(), request.uri(), request.headers()));
         request.extensions_mut().insert(Arc::clone(&peer));
         let answer = refusal.is_none().then(|| routes.clone().call(request));
         let stats = Arc::clone(&stats);
@@ -112,17 +110,17 @@ pub async fn serve(
     }
 }
 
-/// HTTP/2 names the host beside the headers; all else here looks for it among them.
-fn name_host<B>(request: &mut Request<B>) -> Result<(), Response<Bytes>> {
-    let Some(authority) = request.uri().authority() else { return Ok(()) };
-    let host = HeaderValue::from_str(authority.as_str());
-    let named = request.headers().get(HOST);
+/// HTTP/2 names the host beside the headers; all else here looks for it among them. 400 where both do,
+/// and differ.
+fn name_host<B>(request: &mut Request<B>) -> Option<Response<Bytes>> {
+    let host = HeaderValue::from_str(request.uri().authority()?.as_str());
+    let mut named = request.headers().get_all(HOST).iter();
     match host {
-        Ok(host) if named.is_none_or(|named| *named == host) => {
+        Ok(host) if named.all(|named| *named == host) => {
             request.headers_mut().insert(HOST, host);
-            Ok(())
+            None
         }
-        _ => Err(headers::text(StatusCode::BAD_REQUEST, "a request names one Host")),
+        _ => Some(headers::text(StatusCode::BAD_REQUEST, "a request names one Host")),
     }
 }
 

@@ -174,7 +174,9 @@ impl Tls {
             Ok(accepted) => accepted,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")),
         };
-        if accepted.is_err() {
+        // Who goes away before, as checks of health do, has failed in nothing.
+        let failed = [io::ErrorKind::InvalidData, io::ErrorKind::TimedOut];
+        if accepted.as_ref().is_err_and(|error| failed.contains(&error.kind())) {
             self.stats.handshake_failed.inc();
         }
         let tls = Box::new(accepted?);

@@ -65,6 +65,6 @@ fn size(n: u64) -> usize {
 fn rate<N: Amount>(written: Written<N>, least: u64) -> Option<Rate> {
     let limit = written.get()?;
     let amount = limit.amount.number();
-    let burst = limit.burst.map_or(amount.max(least), Amount::number);
+    let burst = limit.burst.map_or_else(|| amount.max(least), Amount::number);
     Some(Rate { amount, per: limit.per.get(), burst })
 }

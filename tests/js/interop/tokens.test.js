@@ -1,37 +1,14 @@
 // Stock clients that say who they are, by the very code that docs/clients.md shows.
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { BOUND, Broker, eventually, range } from '../harness.js';
 import { browserForTests, newContext } from '../browser/pages.js';
+import { takingTokens, tokenFor } from '../tokens.js';
 
 const world = browserForTests();
-const SECRET = 'a secret of more than thirty-two bytes';
-const CONFIG = `
-[auth]
-mode = "token"
-leeway = "0s"
-cookie = "token"
-
-[[auth.tokens]]
-name = "test"
-algorithms = ["HS256"]
-secret = "${SECRET}"
-
-[[auth.rules]]
-channels = "/numbers"
-actions = ["subscribe", "publish"]
-`;
-
-const encoded = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-
-function tokenFor(seconds, { secret = SECRET, sub = 'ann' } = {}) {
-  const exp = Math.floor(Date.now() / 1000) + seconds;
-  const text = `${encoded({ alg: 'HS256', typ: 'JWT' })}.${encoded({ sub, exp })}`;
-  return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
-}
+const CONFIG = takingTokens('/numbers');
 
 // The code that the document shows, as a function: it runs in an application of which it takes what
 // it names.
@@ -44,10 +21,17 @@ async function documented(library) {
 const AsyncFunction = (async () => {}).constructor;
 const require = createRequire(import.meta.url);
 
+// A broker, and clients that leave before it goes: they would look for it for ever.
+async function start(t) {
+  const leaves = [];
+  t.after(() => Promise.all(leaves.map((leave) => leave())));
+  return [await Broker.start(t, { config: CONFIG }), leaves];
+}
+
 // One client in this process: what it has heard, how it shook hands, and what it was told. Each asks
 // for tokens by `freshToken`.
 const CLIENTS = {
-  async cometd(t, url, transport, freshToken) {
+  async cometd(leaves, url, transport, freshToken) {
     require('cometd-nodejs-client').adapt();
     const { CometD } = await import('cometd');
     const cometd = new CometD();
@@ -62,13 +46,13 @@ const CLIENTS = {
     cometd.addListener('/meta/handshake', ({ successful, error }) => {
       if (!successful) heard.errors.push(error);
     });
-    t.after(() => cometd.disconnect());
+    leaves.push(() => cometd.disconnect());
     cometd.handshake({}, ({ successful }) => {
       if (successful) cometd.subscribe('/numbers', ({ data }) => heard.numbers.push(data));
     });
     return heard;
   },
-  async faye(t, url, transport, freshToken) {
+  async faye(leaves, url, transport, freshToken) {
     const { Client } = require('faye');
     const client = new Client(url, { retry: 0.5 });
     // It shakes hands by polling, whatever comes then.
@@ -82,7 +66,7 @@ const CLIENTS = {
         pass(message);
       },
     });
-    t.after(() => client.disconnect());
+    leaves.push(() => client.disconnect());
     client.subscribe('/numbers', (data) => heard.numbers.push(data));
     return heard;
   },
@@ -104,13 +88,13 @@ const subscribed = (broker) =>
 for (const library of ['cometd', 'faye']) {
   for (const transport of ['long-polling', 'websocket']) {
     test(`K2: ${library}, ${transport}: a token expires under way, a fresh one comes, and the session goes on`, BOUND, async (t) => {
-      const broker = await Broker.start(t, { config: CONFIG });
+      const [broker, leaves] = await start(t);
       let asked = 0;
       const freshToken = async () => {
         asked += 1;
         return tokenFor(asked < 3 ? 3 : 600);
       };
-      const heard = await CLIENTS[library](t, broker.url, transport, freshToken);
+      const heard = await CLIENTS[library](leaves, broker.url, transport, freshToken);
       await subscribed(broker);
       // Before, between, while it is expired, and after.
       let next = 0;
@@ -121,8 +105,9 @@ for (const library of ['cometd', 'faye']) {
         return asked >= 3;
       }, 30_000);
       for (const number of range(10, next)) await publish(broker, number);
-      await eventually('all numbers', () => heard.numbers.length >= next + 10);
-      assert.deepEqual(heard.numbers, range(next + 10));
+      await eventually('all numbers', () => heard.numbers.includes(next + 9));
+      // What was on its way when the token expired may come twice.
+      assert.deepEqual([...new Set(heard.numbers)], range(next + 10));
       assert.equal(heard.ids.size, 1, 'one session');
       assert.equal(await broker.metric('weft_handshakes_total'), 1);
       assert.ok(heard.errors.length >= 2 && heard.errors.length < 10, `${heard.errors}`);
@@ -131,13 +116,13 @@ for (const library of ['cometd', 'faye']) {
   }
 
   for (const [what, wrong] of [
-    ['of another key', () => tokenFor(60, { secret: `${SECRET}?` })],
+    ['of another key', () => tokenFor(60, { secret: 'another of more than thirty-two bytes' })],
     ['that has expired', () => tokenFor(-60)],
     ['that is none', () => 'x'],
   ]) {
     test(`K1: ${library}: with a token ${what} it is told 401, and stops`, BOUND, async (t) => {
-      const broker = await Broker.start(t, { config: CONFIG });
-      const heard = await CLIENTS[library](t, broker.url, 'long-polling', async () => wrong());
+      const [broker, leaves] = await start(t);
+      const heard = await CLIENTS[library](leaves, broker.url, 'long-polling', async () => wrong());
       await eventually('it is refused', () => heard.errors.length > 0);
       assert.match(heard.errors[0], /^401::token_(invalid|expired)/);
       const responses = await broker.metric('weft_responses_total');
@@ -187,9 +172,9 @@ test('K2: cometd in Chromium, with the token in a cookie: it is refreshed under 
     return (await heard()).errors.length > 0;
   });
   for (const number of range(10, next)) await publish(broker, number);
-  await eventually('all numbers', async () => (await heard()).numbers.length >= next + 10);
+  await eventually('all numbers', async () => (await heard()).numbers.includes(next + 9));
   const { numbers, ids, errors } = await heard();
-  assert.deepEqual(numbers, range(next + 10));
+  assert.deepEqual([...new Set(numbers)], range(next + 10));
   assert.equal(new Set(ids).size, 1);
   assert.match(errors[0], /^401::token_expired/);
   assert.equal(await broker.metric('weft_handshakes_total'), 1);

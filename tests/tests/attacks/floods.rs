@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weft_tests::broker::Broker;
+use weft_tests::bystander::READERS;
 use weft_tests::http::{Connection, Request};
 use weft_tests::ordeal::Ordeal;
 use weft_tests::paced::{attacker, paced};
@@ -92,4 +93,98 @@ fn p5_channels_by_the_hundred_thousand_and_those_who_want_them_all() {
             connections[number as usize % 8].start(&all);
         });
     });
+}
+
+/// A connect of each session, on a connection of its own.
+fn connects(broker: &Broker, ids: &[String]) -> Vec<Connection> {
+    let connect = |id: &String| {
+        let message = json!([{"channel": "/meta/connect", "clientId": id,
+                              "connectionType": "long-polling"}]);
+        let mut connection = Connection::open_from(attacker(0), broker.listen);
+        connection.start(&Request::post("/bayeux", message.to_string()));
+        connection
+    };
+    ids.iter().map(connect).collect()
+}
+
+#[test]
+fn r33_polls_of_one_address_are_held_as_far_as_it_may_and_cost_others_nothing() {
+    Ordeal::new("polls of one address", 64).limits("held_per_address = 50\n").run(|broker| {
+        let mut pipe = Pipe::open(broker, attacker(0));
+        let ids = pipe.handshakes(500);
+        // Each first connect is answered at once, and the next would be held.
+        let mut first = connects(broker, &ids);
+        first.iter_mut().for_each(|one| drop(one.read().expect("an answer")));
+        drop(first);
+        let polls = connects(broker, &ids);
+        paced(2, A_WHILE / 2, |_| {
+            let held = broker.metric("weft_held_connects");
+            assert!(held <= (50 + READERS) as f64, "{held} are held");
+        });
+        drop(polls);
+        // Those who are not held, and come again at once all the same.
+        let poll = json!([{"channel": "/meta/connect", "clientId": ids[499],
+                           "connectionType": "long-polling", "advice": {"timeout": 0}}]);
+        let polls = vec![Request::post("/bayeux", poll.to_string()); 50];
+        paced(20, A_WHILE / 2, |_| drop(pipe.exchange(&polls)));
+    });
+}
+
+#[test]
+fn r34_r35_handshakes_past_a_rate_leave_nothing_and_cost_others_nothing() {
+    let broker = Ordeal::new("handshakes past a rate", 32)
+        .toml("[rates]\nhandshakes_per_address = \"50/s\"\n")
+        .run(|broker| {
+            let mut pipe = Pipe::open(broker, attacker(0));
+            let mut made = 0;
+            paced(80, A_WHILE, |_| made += pipe.handshakes(50).len());
+            assert!(made < 400, "{made} sessions");
+        });
+    assert!(broker.metric("weft_sessions") < 500.0);
+}
+
+#[test]
+fn p5_publishing_as_fast_as_it_goes_costs_others_nothing() {
+    Ordeal::new("publish flood", 128).run(|broker| {
+        let mut pipe = Pipe::open(broker, attacker(0));
+        let data = json!("x".repeat(500)).to_string();
+        let publish = vec![Request::post("/publish/flood", data); 50];
+        paced(30, A_WHILE, |_| {
+            let answers = pipe.exchange(&publish);
+            assert!(answers.iter().all(|answer| answer.status == 200));
+        });
+    });
+}
+
+#[test]
+fn r35_publishing_past_a_rate_is_cheap_to_refuse() {
+    let broker = Ordeal::new("publish flood past a rate", 64)
+        .toml("[rates]\nmessages_per_address = \"1000/s\"\n")
+        .run(|broker| {
+            let mut pipe = Pipe::open(broker, attacker(0));
+            let publish = vec![Request::post("/publish/flood", "1"); 50];
+            let mut refused = 0;
+            paced(60, A_WHILE, |_| {
+                let answers = pipe.exchange(&publish);
+                refused += answers.iter().filter(|answer| answer.status == 429).count();
+            });
+            assert!(refused > 1_000, "{refused} were refused");
+        });
+    assert!(broker.metric("weft_messages_in_total") < 8_000.0);
+}
+
+#[test]
+fn p5_streams_by_the_thousand_cost_bounded_memory() {
+    let broker = Ordeal::new("streams of one address", 64).run(|broker| {
+        let mut streams = Vec::new();
+        paced(1_000, A_WHILE, |number| {
+            let mut connection = Connection::open_from(attacker(0), broker.listen);
+            let get = Request::get(&format!("/events/stream/{number}?padding=65536"));
+            if connection.try_send(&get.bytes(broker.listen)).is_ok() {
+                streams.push(connection);
+            }
+        });
+        assert!(broker.metric("weft_streams") <= 1_024.0);
+    });
+    broker.wait_metric("weft_streams", |streams| streams == 0.0);
 }

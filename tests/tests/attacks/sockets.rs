@@ -42,6 +42,20 @@ fn l4_messages_that_never_end_take_bounded_memory_and_time() {
 }
 
 #[test]
+fn l4_p5_what_a_large_message_took_is_given_back_while_its_socket_lives() {
+    Ordeal::new("sockets that once sent a large message", 64).run(|broker| {
+        let mut sockets: Vec<_> = (0..200).map(|_| opened(broker, 0)).collect();
+        // Whole, and nothing that weft would keep: Faye's clients keep a socket busy so.
+        let large = Frame::new(Kind::Text, vec![b' '; 1_000_000]).bytes();
+        paced(80, A_WHILE, |number| {
+            let socket = &mut sockets[number as usize % 200];
+            let _ = socket.connection.try_send(&large);
+        });
+        assert_eq!(broker.metric("weft_websockets"), 200.0);
+    });
+}
+
+#[test]
 fn pings_by_the_thousand_are_answered_and_cost_others_nothing() {
     Ordeal::new("WebSocket pings", 32).run(|broker| {
         let mut sockets: Vec<_> = (0..20).map(|_| opened(broker, 0)).collect();

@@ -12,7 +12,7 @@ use weft_tests::wait::now;
 use super::{SHORT_LIVES, broker};
 
 #[test]
-fn r34_k1_e9_who_is_not_known_gets_no_session_and_holds_nothing() {
+fn r34_k1_e9_x7_who_is_not_known_gets_no_session_and_holds_nothing() {
     let broker = broker();
     for ext in
         [json!({}), json!({"token": "x"}), json!({"token": 7}), json!({"other": token("a", &[])})]
@@ -146,4 +146,7 @@ fn the_audit_log_may_have_a_file_of_its_own() {
     assert_eq!(line["event"], "opened");
     assert_eq!(line["who"], "token:ann");
     assert!(!broker.log().contains("opened"));
+    let off = Broker::with(&format!("{}{}[audit]\nenabled = false\n", auth(""), super::RULES));
+    let _ann = Client::with_token(&off, &token("ann", &[]));
+    assert!(!off.log().contains("opened"), "{}", off.log());
 }

@@ -52,7 +52,7 @@ fn k2_the_hook_says_who_somebody_is() {
 #[test]
 fn k2_what_the_hook_grants_may_end_and_be_renewed() {
     let hook = Hook::start(|asked: &Asked| match asked.json["token"].as_str() {
-        Some("short") => Say::Json(json!({"allow": true, "sub": "me", "expires_in": 1})),
+        Some("short") => Say::Json(json!({"allow": true, "sub": "me", "expires_in": 4})),
         Some("long") => Say::Json(json!({"allow": true, "sub": "me", "expires_in": 3600})),
         Some("other") => Say::Json(json!({"allow": true, "sub": "other", "expires_in": 3600})),
         None if asked.event() == "handshake" => no(),

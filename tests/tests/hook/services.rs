@@ -55,7 +55,7 @@ fn g1_g2_g4_whoever_calls_is_answered_and_nobody_else() {
     assert_eq!(messages.len(), 2, "{messages:?}");
     // Callback-polling.
     let call = caller.message("/service/echo", json!({"data": 2}));
-    ok(&caller.call(&[json!([call.clone()])])[0]);
+    ok(&caller.call(&[json!([&call])])[0]);
     let connect = caller.message("/meta/connect", json!({"connectionType": "callback-polling"}));
     let messages = caller.call(&[json!([connect])]);
     assert_eq!(answers(&messages)[0]["data"], json!({"you said": 2}));

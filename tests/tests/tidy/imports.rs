@@ -1,6 +1,7 @@
 //! Who may import whom, held to the table.
 
 use super::table::{Area, TABLE};
+use super::table_http;
 use super::{File, code};
 
 /// Crates that code may name: those of the workspace's manifest.
@@ -18,7 +19,7 @@ pub(crate) fn complaints(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files.iter().filter(|file| file.is_product() && file.path.contains("/src/")) {
         let fits = |area: &&Area| area.files.iter().any(|start| file.path.starts_with(start));
-        let Some(area) = TABLE.iter().find(fits) else {
+        let Some(area) = table_http::TABLE.iter().chain(TABLE).find(fits) else {
             complaints.push(format!("{}: in no line of the table", file.path));
             continue;
         };

@@ -8,7 +8,7 @@ pub(super) struct Area {
     pub(super) never: &'static [&'static str],
 }
 
-const fn area(
+pub(super) const fn area(
     files: &'static [&'static str],
     may: &'static [&'static str],
     never: &'static [&'static str],
@@ -18,9 +18,9 @@ const fn area(
 
 /// The core's still modules: plain data, `now` is an argument.
 const STILL: &[&str] = &["async", ".await", "tokio", "Instant::now", "SystemTime", "Notify"];
-const NO_CLOCK: &[&str] =
+pub(super) const NO_CLOCK: &[&str] =
     &["Instant", "SystemTime", "std::net", "std::fs", "std::io", "std::thread", "async"];
-const NO_SOCKETS: &[&str] = &["std::net", "TcpStream", "TcpListener"];
+pub(super) const NO_SOCKETS: &[&str] = &["std::net", "TcpStream", "TcpListener"];
 
 /// The first line that fits a file holds for it.
 pub(super) const TABLE: &[Area] = &[
@@ -255,12 +255,13 @@ pub(super) const TABLE: &[Area] = &[
             "tracing",
             "weft_protocol",
         ],
-        NO_SOCKETS,
+        &["TcpStream", "TcpListener"],
     ),
     area(
         &["broker/src/transport/websocket.rs", "broker/src/transport/websocket/"],
         &[
             "bytes::Buf",
+            "crate::core::held",
             "crate::core::id",
             "crate::core::outlet",
             "crate::exchange",
@@ -297,176 +298,6 @@ pub(super) const TABLE: &[Area] = &[
         &["broker/src/transport/"],
         &["crate::exchange", "crate::transport::settle", "weft_protocol"],
         NO_SOCKETS,
-    ),
-    area(
-        &["broker/src/http/admin.rs"],
-        &["crate::core::broker", "prometheus", "tracing", HTTP, "bytes", "http"],
-        &[],
-    ),
-    area(
-        &["broker/src/http/connection.rs"],
-        &[
-            HTTP,
-            "crate::core::session",
-            "http",
-            "parking_lot",
-            "prometheus",
-            "rustix",
-            "tokio::io",
-            "tokio::net",
-            "tokio::time",
-        ],
-        &[],
-    ),
-    area(
-        &["broker/src/http/arrival.rs", "broker/src/http/socket.rs"],
-        &[HTTP, "bytes", "rustix", "tokio::io", "tokio::net", "tokio::time", "tokio_rustls"],
-        &["TcpListener"],
-    ),
-    area(
-        &["broker/src/http/tls.rs"],
-        &[
-            HTTP,
-            "arc_swap",
-            "prometheus",
-            "tokio::select",
-            "tokio::task",
-            "tokio::time",
-            "tokio_rustls",
-            "tokio_util",
-            "tracing",
-        ],
-        NO_SOCKETS,
-    ),
-    area(&["broker/src/http/certificate.rs"], &["time"], NO_CLOCK),
-    area(&["broker/src/http/proxies.rs"], &["http", "ipnet"], &["async"]),
-    area(&["broker/src/http/proxy_header.rs"], &[], &["async"]),
-    area(
-        &["broker/src/http/http2.rs"],
-        &[
-            HTTP,
-            "bytes",
-            "http",
-            "hyper",
-            "hyper_util",
-            "parking_lot",
-            "tokio",
-            "tokio_util",
-            "tower_service",
-            "warp",
-        ],
-        NO_SOCKETS,
-    ),
-    area(
-        &["broker/src/http/cookie.rs"],
-        &["crate::core::id", "getrandom", "hmac", "http", "sha2"],
-        &["async"],
-    ),
-    area(&["broker/src/http/gzip.rs"], &["bytes", "flate2", "http", "tokio"], NO_SOCKETS),
-    area(&["broker/src/http/limits.rs"], &["crate::limits"], &["async"]),
-    area(&["broker/src/http/stats.rs"], &["http", "prometheus"], &["async"]),
-    area(
-        &["broker/src/http/upgrade.rs"],
-        &[
-            HTTP,
-            "bytes",
-            "crate::exchange",
-            "crate::transport::websocket",
-            "http",
-            "hyper",
-            "hyper_util",
-            "tokio::io",
-            "tokio_tungstenite",
-            "tokio_util",
-            "tracing",
-            "weft_protocol",
-        ],
-        &["TcpStream", "TcpListener"],
-    ),
-    area(
-        &["broker/src/http/listener.rs", "broker/src/http/routes.rs"],
-        &[
-            HTTP,
-            "bytes",
-            "crate::transport::spelling",
-            "http",
-            "hyper",
-            "hyper_util",
-            "tokio",
-            "tokio_stream",
-            "tokio_util",
-            "tower_service",
-            "tracing",
-            "warp",
-        ],
-        &[],
-    ),
-    area(
-        &["broker/src/http/streams.rs"],
-        &[
-            HTTP,
-            "bytes",
-            "crate::core",
-            "crate::limits",
-            "crate::transport::spelling",
-            "crate::transport::streaming",
-            "form_urlencoded",
-            "http",
-            "parking_lot",
-            "tokio_stream",
-            "weft_protocol",
-        ],
-        &["TcpStream", "TcpListener"],
-    ),
-    area(
-        &[
-            "broker/src/http/api.rs",
-            "broker/src/http/history.rs",
-            "broker/src/http/limited.rs",
-            "broker/src/http/ndjson.rs",
-            "broker/src/http/publish.rs",
-        ],
-        &[
-            HTTP,
-            "bytes",
-            "crate::core::broker",
-            "crate::core::held",
-            "crate::core::history",
-            "crate::core::past",
-            "crate::core::principal",
-            "crate::core::publishing",
-            "crate::core::time",
-            "crate::guard",
-            "crate::hook",
-            "crate::limits",
-            "form_urlencoded",
-            "futures_util",
-            "http",
-            "percent_encoding",
-            "prometheus",
-            "serde_json",
-            "time",
-            "tokio",
-            "tokio_stream",
-            "weft_protocol",
-        ],
-        &["TcpStream", "TcpListener"],
-    ),
-    area(
-        &["broker/src/http/"],
-        &[
-            HTTP,
-            "crate::exchange",
-            "crate::guard",
-            "crate::limits",
-            "crate::transport",
-            "bytes",
-            "http",
-            "tokio",
-            "tokio_stream",
-            "weft_protocol",
-        ],
-        &["TcpStream", "TcpListener"],
     ),
     area(
         &["broker/src/ticker.rs"],
