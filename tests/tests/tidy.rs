@@ -187,6 +187,10 @@ fn what_is_banned_is_not_written() {
 
 /// Files that may sleep, and why.
 const SLEEPERS: &[(&str, &str)] = &[
+    ("broker/src/http/incoming.rs", "deadlines"),
+    ("tests/src/bystander.rs", "honest clients at their pace"),
+    ("tests/src/ordeal.rs", "a while without an attack"),
+    ("tests/src/paced.rs", "attackers at their pace"),
     ("broker/src/storage.rs", "the ceiling is raised every two seconds"),
     ("broker/src/store_tool/place.rs", "the database closes its files when it pleases"),
     ("tests/tests/store.rs", "a kill at a random moment"),
@@ -302,8 +306,15 @@ fn every_rule_of_the_checklist_is_proven_or_waits_for_its_part() {
 
 #[test]
 fn the_tools_that_these_rules_need_are_where_they_should_be() {
-    for path in ["tests/run.sh", ".clippy.toml", ".rustfmt.toml", "ARCHITECTURE.md", "CHANGELOG.md"]
-    {
+    for path in [
+        ".ci/run",
+        ".clippy.toml",
+        ".deny.toml",
+        ".rustfmt.toml",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "tests/run.sh",
+    ] {
         assert!(Path::new(&workspace()).join(path).exists(), "{path}");
     }
 }

@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
-use weft_protocol::{KEY_BYTES_MAX, publish_array, publish_data};
+use weft_protocol::{Error, KEY_BYTES_MAX, publish_array, publish_data};
 
 use super::accept::takes_gzip;
 use super::api::{Api, Refusal, answer, channel_of, published};
@@ -171,7 +171,12 @@ where
     if told.is_none() {
         api.take(What::Bytes, payer, body.len())?;
     }
-    match asked? {
+    let asked = asked?;
+    // They were let in with the head, and the body may have taken its time.
+    if asked.asker.who.as_ref().is_some_and(|who| !api.guard().holds(who)) {
+        return Err(Error::Unauthorized("token_expired").into());
+    }
+    match asked {
         Asked { channel: Some(channel), durable, key, asker, .. } => {
             api.take(What::Messages, payer, 1)?;
             one(api, &channel, (key, durable, &asker), &body).await
@@ -293,6 +298,6 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let key = key.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
     match (key, keys.next()) {
         (Some(key), None) => Ok(Some(key)),
-        _ => Err(weft_protocol::Error::KeyInvalid.into()),
+        _ => Err(Error::KeyInvalid.into()),
     }
 }
