@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
-use weft_protocol::{KEY_BYTES_MAX, publish_array, publish_data};
+use weft_protocol::{Error, KEY_BYTES_MAX, publish_array, publish_data};
 
 use super::accept::takes_gzip;
 use super::api::{Api, Refusal, answer, channel_of, published};
@@ -171,10 +171,13 @@ where
     if told.is_none() {
         api.take(What::Bytes, payer, body.len())?;
     }
-    match asked? {
+    let asked = asked?;
+    // They were let in with the head, and the body may have taken its time.
+    if asked.asker.who.as_ref().is_some_and(|who| !api.guard().holds(who)) {
+        return Err(Error::Unauthorized("token_expired").into());
+    }
+    match asked {
         Asked { channel: Some(channel), durable, key, asker, .. } => {
-            // That was asked before the body, which may have taken its time.
-            api.guard().may_publish(&asker, &channel)?;
             api.take(What::Messages, payer, 1)?;
             one(api, &channel, (key, durable, &asker), &body).await
         }
