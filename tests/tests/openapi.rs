@@ -7,6 +7,7 @@ use weft_tests::bayeux::Client;
 use weft_tests::broker::Broker;
 use weft_tests::http::{Connection, Request, Response};
 use weft_tests::schema::Description;
+use weft_tests::token::auth;
 
 const ONE: &str = "/publish/{channel}";
 const MANY: &str = "/publish";
@@ -15,12 +16,8 @@ const STREAMS: [(&str, &str); 2] =
     [("/events/{channel}", "/events"), ("/stream/{channel}", "/stream")];
 
 /// What is described and cannot be provoked here, and why.
-const WAITING: [(u16, &str, &str); 4] = [
-    (429, ONE, "rate limits come later"),
-    (429, MANY, "rate limits come later"),
-    (429, HISTORY, "rate limits come later"),
-    (503, HISTORY, "a disk that cannot be read, or memory for bodies that stays full"),
-];
+const WAITING: [(u16, &str, &str); 1] =
+    [(503, HISTORY, "a disk that cannot be read, or memory for bodies that stays full")];
 
 fn description(broker: &Broker) -> Description {
     Description::new(broker.exchange(&Request::get("/openapi.json")).json())
@@ -177,6 +174,23 @@ fn slowly(all: &mut Comparison) {
     all.note(MANY, "post", 200, &connection.read().expect("an answer"));
 }
 
+/// Whoever does not say who they are where that is asked, and whoever comes too often.
+fn turned_away(all: &mut Comparison) {
+    let asking = Broker::with(&auth(""));
+    let limited = Broker::with("[rates]\nmessages = \"1/h\"\n");
+    all.post(&limited, ONE, 200, &Request::post("/publish/a", "1"));
+    for (broker, status) in [(&asking, 401), (&limited, 429)] {
+        let many = r#"[{"channel":"/a","data":1}]"#;
+        all.post(broker, ONE, status, &Request::post("/publish/a", "1"));
+        all.post(broker, MANY, status, &Request::post("/publish", many));
+        all.history(broker, status, &Request::get("/history/a"));
+        for (path, form) in STREAMS {
+            let response = broker.exchange(&Request::get(&format!("{form}/a")));
+            all.note(path, "get", status, &response);
+        }
+    }
+}
+
 #[test]
 fn f2_the_description_is_what_the_broker_does() {
     let broker = Broker::start();
@@ -187,6 +201,7 @@ fn f2_the_description_is_what_the_broker_does() {
     all.strangers(&broker);
     slowly(&mut all);
     streams(&mut all);
+    turned_away(&mut all);
     let off = Broker::with("[publish]\nenabled = false\nhistory = false\n");
     all.post(&off, ONE, 404, &Request::post("/publish/a", "1"));
     all.post(&off, MANY, 404, &Request::post("/publish", "[]"));
