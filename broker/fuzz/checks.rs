@@ -207,7 +207,9 @@ fn origins(headers: &HeaderMap, loopback: bool) {
         .rsplit_once(':')
         .map_or(authority, |(host, port)| if port.contains(']') { authority } else { host });
     let listed = scheme == "https" && (host == "app.test" || host.ends_with(".b.test"));
-    let near = host == "localhost" || host.starts_with("127.") || host.starts_with('[');
+    let near = host == "localhost"
+        || host.starts_with("127.")
+        || (host.starts_with('[') && host.ends_with(']'));
     let asked = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
     let same = asked.to_ascii_lowercase().starts_with(host);
     assert!(listed || same || (loopback && near), "{headers:?}");
@@ -404,7 +406,7 @@ fn identify(access: &Access, text: &str) -> Result<Arc<Principal>, Unidentified>
 }
 
 /// Invariant: whatever is written into a connection, it comes to an end soon after its other side has
-/// ended, nobody panics, and what is answered is HTTP that may not be kept or taken for something else.
+/// ended (a stream behind which another request waits: when it is as old as streams become), nobody panics, and what is answered is HTTP that may not be kept or taken for something else.
 pub(crate) fn wire(bytes: &[u8]) {
     let mut socket = TcpStream::connect(broker()).expect("the broker listens");
     socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
@@ -435,7 +437,8 @@ fn broker() -> SocketAddr {
         let data = std::env::temp_dir().join(format!("weft-fuzz-data-{}", std::process::id()));
         let file = format!(
             "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\ndata = {data:?}\n\
-             [sessions]\nmax = 500\nmax_interval = \"1s\"\n[store]\nkind = \"memory\"\n"
+             [sessions]\nmax = 500\nmax_interval = \"1s\"\ntimeout = \"100ms\"\n\
+             [streams]\nmax_age = \"1s\"\n[store]\nkind = \"memory\"\n"
         );
         let config = config::of("wire.toml", file.into_bytes(), std::iter::empty());
         let config = config.expect("a configuration");

@@ -101,10 +101,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let http_stats = HttpStats::register(&registry).map_err(about("metrics"))?;
     let entrance = entrance::open(config, &registry)?;
     let (broker, storage) = open_broker(config, stats).await?;
-    let auth_stats = AuthStats::register(&registry).map_err(about("metrics"))?;
-    let (guard, access) =
-        policing::guard(&config.auth, auth_stats, broker.clock()).map_err(about("auth"))?;
-    let guard = Arc::new(hooked::with_hook(guard, config, &registry, broker.clock())?);
+    let (guard, access) = open_guard(config, &registry, broker.clock())?;
     let bodies = BodyBudget::new(size(config.limits.body_bytes_total.get()));
     let admin_origins = origins(config, config.admin);
     let gzip = Arc::new(gzip(config));
@@ -137,15 +134,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         tasks,
         stop: stop.clone(),
     };
-    let sockets = config.bayeux.websocket.then(|| {
-        Arc::new(Sockets {
-            options: socket_options(config),
-            stats: http_stats.clone(),
-            tasks: running.public_tasks.clone(),
-            stop: running.stop.clone(),
-        })
-    });
-    let endpoint = endpoint(config, &broker, cookies, bodies, gzip, Arc::clone(&guard));
+    let sockets = running.sockets(&http_stats);
+    let endpoint = endpoint(config, &broker, cookies, bodies, gzip, guard);
     let site = site(config, endpoint, sockets, &broker, &http_stats);
     let tasks = running.public_tasks.clone();
     let public = listener(public, connections, entrance, tasks, &running.stop);
@@ -158,15 +148,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let plain = Entrance::default();
     let private = listener(private, few, plain, TaskTracker::new(), &running.stop_admin);
     tokio::spawn(private.serve(routes::admin(Arc::new(admin))));
-    if let Some(access) = &running.access {
-        let (changed, stop) = (access.changed(), running.stop_admin.clone());
-        tokio::spawn(policing::police(Arc::clone(&broker), guard, changed, stop.clone()));
-        tokio::spawn(access.clone().keep(stop));
-    }
-    tokio::spawn(expire(Arc::clone(&broker), running.stop_admin.clone()));
-    if config.demo.enabled {
-        tokio::spawn(ticker::run(broker, running.stop.clone()));
-    }
+    running.tend();
     tracing::info!(
         addr = %running.listen,
         admin = %running.admin,
@@ -176,6 +158,17 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         "listening"
     );
     Ok(running)
+}
+
+/// Who is asked who they are, and by whom.
+fn open_guard(
+    config: &Config,
+    registry: &Registry,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Guard>, Option<Access>), StartError> {
+    let stats = AuthStats::register(registry).map_err(about("metrics"))?;
+    let (guard, access) = policing::guard(&config.auth, stats, clock).map_err(about("auth"))?;
+    Ok((Arc::new(hooked::with_hook(guard, config, registry, clock)?), access))
 }
 
 /// The core, with what is kept from before.
@@ -229,6 +222,32 @@ fn site(
 }
 
 impl Running {
+    /// What WebSockets run by, where there are any.
+    fn sockets(&self, stats: &HttpStats) -> Option<Arc<Sockets>> {
+        self.config.bayeux.websocket.then(|| {
+            Arc::new(Sockets {
+                options: socket_options(&self.config),
+                stats: stats.clone(),
+                tasks: self.public_tasks.clone(),
+                stop: self.stop.clone(),
+            })
+        })
+    }
+
+    /// Sees to what goes on beside requests.
+    fn tend(&self) {
+        let stop = &self.stop_admin;
+        if let Some(access) = &self.access {
+            let (broker, guard) = (Arc::clone(&self.broker), Arc::clone(&self.guard));
+            tokio::spawn(policing::police(broker, guard, access.changed(), stop.clone()));
+            tokio::spawn(access.clone().keep(stop.clone()));
+        }
+        tokio::spawn(expire(Arc::clone(&self.broker), stop.clone()));
+        if self.config.demo.enabled {
+            tokio::spawn(ticker::run(Arc::clone(&self.broker), self.stop.clone()));
+        }
+    }
+
     /// Takes other keys, subjects and rules, and ends the sessions of those who are not let in by them;
     /// whatever else has changed waits for a restart, which is said.
     ///

@@ -135,6 +135,8 @@ proptest! {
         checks::form(&bytes);
         checks::channel(&bytes);
         checks::callback(&bytes);
+        checks::publication(&bytes);
+        checks::cursor(&bytes);
     }
 
     #[test]

@@ -306,8 +306,15 @@ fn every_rule_of_the_checklist_is_proven_or_waits_for_its_part() {
 
 #[test]
 fn the_tools_that_these_rules_need_are_where_they_should_be() {
-    for path in ["tests/run.sh", ".clippy.toml", ".rustfmt.toml", "ARCHITECTURE.md", "CHANGELOG.md"]
-    {
+    for path in [
+        ".ci/run",
+        ".clippy.toml",
+        ".deny.toml",
+        ".rustfmt.toml",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "tests/run.sh",
+    ] {
         assert!(Path::new(&workspace()).join(path).exists(), "{path}");
     }
 }

@@ -151,8 +151,7 @@ impl Broker {
 /// Names a publisher, for whom an idempotency key holds; all who do not say who they are are one.
 pub(crate) fn publisher(who: Option<&Principal>) -> String {
     match who {
-        None => String::new(),
-        Some(Principal { kind: Kind::Anonymous, .. }) => String::new(),
+        None | Some(Principal { kind: Kind::Anonymous, .. }) => String::new(),
         Some(Principal { kind, subject, .. }) => format!("{kind:?}:{subject}"),
     }
 }

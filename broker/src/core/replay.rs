@@ -40,6 +40,8 @@ pub(crate) struct Beginning {
     live_only: Vec<(Arc<str>, i64)>,
     /// Patterns whose channels need not all be known any more, with where they start.
     unknown: Vec<(Arc<str>, i64)>,
+    /// It would read too many channels at once.
+    is_too_wide: bool,
 }
 
 impl Broker {
@@ -64,7 +66,7 @@ impl Broker {
                 Err(_) => self.start_pattern(pattern, start, replay, &mut beginning),
             }
             .map_err(|_| Error::StoreUnavailable)?;
-            if read + beginning.cursors.len() > CHANNELS_MAX {
+            if beginning.is_too_wide || read + beginning.cursors.len() > CHANNELS_MAX {
                 return Err(Error::ReplayTooWide);
             }
         }
@@ -155,6 +157,15 @@ impl Broker {
         let mut names = BTreeSet::new();
         if all || self.channels.rules.retain_last(pattern) {
             names = self.channels.matching(pattern)?;
+            // Whoever asks for too much is refused before each of them is looked at.
+            let replayed = |name: &&Arc<str>| {
+                let channel = ChannelName::parse(name, &ANY);
+                channel.is_ok_and(|channel| self.channels.rules.of(channel).replays())
+            };
+            if all && names.iter().filter(replayed).count() > CHANNELS_MAX {
+                beginning.is_too_wide = true;
+                return Ok(());
+            }
             beginning.names.extend(names.iter().cloned());
         }
         let prefix = pattern.as_str().trim_end_matches('*');

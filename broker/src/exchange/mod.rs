@@ -170,7 +170,7 @@ impl Exchange {
             return Ok(Exchanged::Answer(self.handshake(&caller, message, &mut meter).await));
         }
         let who = self.speaker(&caller, &messages).await;
-        let mut turn = Turn::new(&self.broker, &self.guard, caller, who, &messages);
+        let mut turn = Turn::new(&self.broker, &self.guard, caller, &who, &messages);
         self.take_all(&mut turn, &messages).await;
         turn.settle().await;
         Ok(turn.finish())
@@ -195,7 +195,7 @@ impl Exchange {
             return Ok(SocketTurn { replies, handshaken, limited, ..SocketTurn::default() });
         }
         let who = self.speaker(&caller, &messages).await;
-        let mut turn = Turn::new(&self.broker, &self.guard, caller, who, &messages);
+        let mut turn = Turn::new(&self.broker, &self.guard, caller, &who, &messages);
         turn.bind(bound);
         if bound.is_none() && turn.lacks_cookie() {
             return Ok(SocketTurn { lacks_cookie: true, ..SocketTurn::default() });

@@ -60,11 +60,11 @@ impl<'x, 'm> Turn<'x, 'm> {
         broker: &'x Arc<Broker>,
         guard: &'x Guard,
         caller: Caller,
-        said: Who,
+        said: &Who,
         messages: &'m [Message<'m>],
     ) -> Self {
         let client_id = messages.iter().find_map(|message| message.client_id.as_deref());
-        let known = if let Who::Known(known) = &said { Some(known) } else { None };
+        let known = if let Who::Known(known) = said { Some(known) } else { None };
         let mut speaker = broker.find(client_id, caller.browser, known.map(|known| &**known));
         if let (Ok(session), Some(known)) = (&speaker, known) {
             let may = |pattern: &str| guard.may(Some(known), Action::Subscribe, pattern);
@@ -73,7 +73,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             }
         }
         let who = speaker.as_ref().ok().and_then(|session| broker.principal(session));
-        let barred = match (&said, &speaker) {
+        let barred = match (said, &speaker) {
             (Who::Refused(why), _) => Some(Error::Unauthorized(why)),
             (_, Ok(session)) if broker.is_lapsed(session) => Some(TOKEN_EXPIRED),
             _ => None,

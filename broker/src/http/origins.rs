@@ -1,7 +1,7 @@
 //! One list rules everything that a browser can be tricked into (decisions 3.15): CORS, POSTs from
 //! foreign pages, JSONP, and, on a loopback listener, names that rebind to it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::header::{HOST, ORIGIN, REFERER};
 use http::{HeaderMap, HeaderValue};
@@ -97,8 +97,12 @@ fn split_port(authority: &str) -> Option<(String, Option<u16>)> {
 
 /// Whether a host name can only mean this machine.
 fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let address = match bracketed {
+        Some(bare) => bare.parse::<Ipv6Addr>().map(IpAddr::from),
+        None => host.parse::<Ipv4Addr>().map(IpAddr::from),
+    };
+    host == "localhost" || address.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 fn text(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&str> {
@@ -265,6 +269,9 @@ mod tests {
         }
         for host in ["evil.test", "localhost.evil.test", "127.0.0.1.evil.test", "0x7f.1", ""] {
             assert!(!ours(host), "{host}");
+        }
+        for host in ["::1]", "[::1", "[[::1]]", "127.0.0.1]", "[127.0.0.1]"] {
+            assert!(!ours(host), "half an address: {host}");
         }
         assert!(!rule(true).host_is_ours(&HeaderMap::new()));
         assert!(rule(false).host_is_ours(&headers(&[("host", "any.test")])));

@@ -298,6 +298,6 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let key = key.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
     match (key, keys.next()) {
         (Some(key), None) => Ok(Some(key)),
-        _ => Err(weft_protocol::Error::KeyInvalid.into()),
+        _ => Err(Error::KeyInvalid.into()),
     }
 }

@@ -213,8 +213,7 @@ fn slowly(rules: &[(String, bool)], channel: &str) -> bool {
         let (mut ours, mut theirs) = (text.split('/').skip(1), channel.split('/').skip(1));
         let fits = loop {
             match (ours.next(), theirs.next()) {
-                (None, None) => break true,
-                (Some("**"), Some(_)) => break true,
+                (None, None) | (Some("**"), Some(_)) => break true,
                 (Some(a), Some(b)) if a == "*" || a == b => {}
                 _ => break false,
             }
