@@ -2,7 +2,10 @@
 
 use std::hint::black_box;
 
+use sha2::{Digest, Sha256};
+
 use super::*;
+use crate::auth::options::KeyOptions;
 use token::Algorithm as By;
 use token::key_set;
 
@@ -43,8 +46,6 @@ async fn microseconds_for_each_algorithm_the_first_time_and_later() {
         let (first, later) = (micros(&access, &tokens).await, micros(&access, &tokens).await);
         println!("{:9}  {first:10.1}  {later:5.1}", algorithm.name());
     }
-    use super::super::options::KeyOptions;
-    use sha2::{Digest, Sha256};
     let key = |n: u32| KeyOptions {
         name: format!("k{n}"),
         sha256: Sha256::digest(n.to_string()).into(),
