@@ -200,12 +200,15 @@ impl Guard {
         self.audit.denied(self.clock.now(), whom, action.name(), &channels.join(","));
     }
 
-    /// Whether somebody may do that with a channel, or with all that a pattern means.
+    /// Whether somebody may do that with a channel, or with all that a pattern means. Nobody may who
+    /// would not be let in any more.
     #[must_use]
     pub fn may(&self, who: Option<&Principal>, action: Action, pattern: &str) -> bool {
         if !self.asks() {
             return true;
         }
+        // They were let in with a request's head: its body may have taken its time, or go on for long.
+        let who = who.filter(|who| self.holds(who));
         let policy = self.policy.load();
         if policy.is_empty() && self.hook_decides(action) {
             return who.is_some();

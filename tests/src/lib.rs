@@ -10,6 +10,7 @@ pub mod api;
 pub mod bayeux;
 pub mod broker;
 pub mod bystander;
+pub mod chance;
 pub mod claims;
 pub mod delay;
 pub mod heard;

@@ -52,12 +52,22 @@ impl Stream {
     /// Asks for one with a request of one's own.
     #[must_use]
     pub fn ask(broker: &Broker, request: &Request) -> Self {
+        Self::try_ask(broker, request).unwrap_or_else(|head| panic!("refused: {head:?}"))
+    }
+
+    /// The same; the head of the answer if that is no stream.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn try_ask(broker: &Broker, request: &Request) -> Result<Self, Response> {
         let mut connection = broker.connect();
         connection.start(request);
         let head = connection.read_head().expect("a head");
+        if head.status != 200 {
+            return Err(head);
+        }
         let last_id = head.header("Last-Event-ID").map(str::to_owned);
-        assert_eq!(head.status, 200, "{head:?}");
-        Self { head, last_id, connection, text: String::new() }
+        Ok(Self { head, last_id, connection, text: String::new() })
     }
 
     /// The connection it comes by.

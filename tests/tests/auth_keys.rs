@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weft_tests::bayeux::{Client, ok, only};
 use weft_tests::broker::{Broker, Setup};
-use weft_tests::http::Request;
+use weft_tests::http::{Connection, Request};
 use weft_tests::kept_file::KeptFile;
 use weft_tests::key_server::KeyServer;
 use weft_tests::tls::Pair;
@@ -170,4 +170,52 @@ fn a_socket_that_was_opened_with_a_token_is_worth_no_more_than_that() {
     let reply = handshake();
     assert_eq!(reply["error"], "401::token_missing", "what its head said is no good any more");
     assert_eq!(broker.metric("weft_sessions"), 0.0);
+}
+
+#[test]
+fn who_is_denied_while_a_body_is_under_way_publishes_nothing() {
+    let config = |more: &str| format!("{}[[auth.rules]]\nchannels = \"/a\"\n", auth(more));
+    let broker = Broker::with(&config(""));
+    let mut slow = broker.connect();
+    let bearer = token("me", &[]);
+    let head = format!(
+        "POST /publish/a HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {bearer}\r\n\
+         Content-Length: 1\r\n\r\n",
+        broker.listen
+    );
+    slow.send(head.as_bytes());
+    broker.wait_metric("weft_auth_total{result=\"ok\"}", |count| count == 1.0);
+    broker.reload(&config("denied = [\"me\"]"));
+    until("the reload", PATIENCE, || broker.log().contains("reloaded").then_some(()));
+    slow.send(b"1");
+    assert_eq!(slow.read().expect("an answer").status, 403);
+    assert_eq!(broker.metric("weft_messages_in_total"), 0.0);
+}
+
+#[test]
+fn lines_that_go_on_are_refused_from_then_on() {
+    let config = |more: &str| format!("{}[[auth.rules]]\nchannels = \"/a\"\n", auth(more));
+    let broker = Broker::with(&config(""));
+    let mut lines = broker.connect();
+    let bearer = token("me", &[]);
+    let head = format!(
+        "POST /publish HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {bearer}\r\n\
+         Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n",
+        broker.listen
+    );
+    let line = "{\"channel\":\"/a\",\"data\":1}\n";
+    let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+    lines.send(head.as_bytes());
+    lines.send(chunk.as_bytes());
+    assert_eq!(lines.read_head().expect("an answer").status, 200);
+    let answer = |lines: &mut Connection| {
+        let chunk = lines.read_chunk().expect("a chunk").expect("an answer");
+        String::from_utf8(chunk).expect("text")
+    };
+    assert!(answer(&mut lines).contains("\"position\""));
+    broker.reload(&config("denied = [\"me\"]"));
+    until("the reload", PATIENCE, || broker.log().contains("reloaded").then_some(()));
+    lines.send(chunk.as_bytes());
+    assert!(answer(&mut lines).contains("publish_denied"));
+    assert_eq!(broker.metric("weft_messages_in_total"), 1.0);
 }

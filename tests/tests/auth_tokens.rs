@@ -95,62 +95,91 @@ fn k1_k2_every_algorithm_is_verified_by_whatever_way_it_comes() {
     assert_eq!(broker.metric(seen), 36.0);
 }
 
+/// Three sources of tokens, and what is asked of each.
+struct Sources {
+    hs: Maker,
+    rsa: Maker,
+    named: Maker,
+    files: [KeptFile; 2],
+}
+
+impl Sources {
+    fn new() -> Self {
+        let rsa = Maker::new(Algorithm::RS256);
+        let named = Maker::new(Algorithm::ES256).named("k");
+        let files = [KeptFile::new(rsa.pem()), KeptFile::new(token::key_set(&[&named]))];
+        Self { hs: Maker::secret(), rsa, named, files }
+    }
+
+    fn toml(&self) -> String {
+        let [pem, set] = self.files.each_ref().map(KeptFile::path);
+        let sources = [
+            source("hs", "\"HS256\"", &format!("secret = {SECRET:?}")),
+            source("rsa", "\"RS256\"", &format!("pem = {pem:?}\naudience = [\"weft\"]")),
+            source("set", "\"ES256\"", &format!("jwks = {set:?}\nissuer = \"https://i\"")),
+        ];
+        asking("cookie = \"pass\"\ndenied = [\"banned\"]", &sources.concat())
+    }
+
+    /// What is wrong with each token, the token, and what is told.
+    fn forged(&self) -> Vec<(&'static str, String, &'static str)> {
+        let Self { hs, rsa, named, .. } = self;
+        let claims = json!({"sub": "me", "exp": now() + 3_600});
+        let with = |name: &str, value: Value| {
+            let mut claims = claims.clone();
+            claims[name] = value;
+            claims
+        };
+        let payload = claims.to_string();
+        let none = |alg: &str| {
+            let header = json!({ "alg": alg }).to_string();
+            format!("{}.{}.", base64(header.as_bytes()), base64(payload.as_bytes()))
+        };
+        let good = hs.sign(&claims);
+        let (message, _) = good.rsplit_once('.').expect("a signature");
+        let confused = Maker::with_secret(Algorithm::HS256, rsa.pem().as_bytes());
+        let stranger = Maker::new(Algorithm::ES256).named("k");
+        let kid = |kid: &str| {
+            let header = json!({"alg": "ES256", "kid": kid}).to_string();
+            named.sign_raw(&header, &with("iss", json!("https://i")).to_string())
+        };
+        let twice = r#"{"alg":"HS256","alg":"none"}"#;
+        vec![
+            ("expired", hs.sign(&with("exp", json!(now() - 1))), "token_expired"),
+            ("not yet", hs.sign(&with("nbf", json!(now() + 600))), "token_not_valid_yet"),
+            ("denied", hs.sign(&with("sub", json!("banned"))), "token_denied"),
+            ("for another", hs.sign(&with("aud", json!("x"))), "token_audience_unknown"),
+            ("for another", rsa.sign(&with("aud", json!("x"))), "token_audience_unknown"),
+            ("for nobody", rsa.sign(&claims), "token_audience_unknown"),
+            ("by another", named.sign(&with("iss", json!("https://j"))), "token_issuer_unknown"),
+            ("none", none("none"), "token_invalid"),
+            ("none", none("NonE"), "token_invalid"),
+            ("no signature", format!("{message}."), "token_invalid"),
+            ("another secret", confused.sign(&claims), "token_invalid"),
+            ("a key as a secret", confused.sign(&with("aud", json!("weft"))), "token_invalid"),
+            ("another key", stranger.sign(&with("iss", json!("https://i"))), "token_invalid"),
+            ("a path", kid("../../dev/null"), "token_invalid"),
+            ("a query", kid("x' UNION SELECT 'k"), "token_invalid"),
+            (
+                "crit",
+                hs.sign_raw(r#"{"alg":"HS256","crit":["x"],"x":1}"#, &payload),
+                "token_invalid",
+            ),
+            ("twice", hs.sign_raw(twice, &payload), "token_invalid"),
+            ("no exp", hs.sign(&json!({"sub": "me"})), "token_invalid"),
+            ("no sub", hs.sign(&json!({"exp": now() + 60})), "token_invalid"),
+            ("long", "x".repeat(9_000), "token_invalid"),
+            ("nonsense", "nonsense".to_owned(), "token_invalid"),
+        ]
+    }
+}
+
 #[test]
 fn k1_k2_tokens_that_are_no_good_open_nothing() {
-    let rsa = Maker::new(Algorithm::RS256);
-    let named = Maker::new(Algorithm::ES256).named("k");
-    let (pem, set) = (KeptFile::new(rsa.pem()), KeptFile::new(token::key_set(&[&named])));
-    let sources = [
-        source("hs", "\"HS256\"", &format!("secret = {SECRET:?}")),
-        source("rsa", "\"RS256\"", &format!("pem = {:?}\naudience = [\"weft\"]", pem.path())),
-        source("set", "\"ES256\"", &format!("jwks = {:?}\nissuer = \"https://i\"", set.path())),
-    ];
-    let more = "cookie = \"pass\"\ndenied = [\"banned\"]";
-    let broker = Broker::with(&asking(more, &sources.concat()));
-    let hs = Maker::secret();
-    let claims = json!({"sub": "me", "exp": now() + 3_600});
-    let with = |name: &str, value: Value| {
-        let mut claims = claims.clone();
-        claims[name] = value;
-        claims
-    };
-    let payload = claims.to_string();
-    let none = |alg: &str| {
-        let header = json!({ "alg": alg }).to_string();
-        format!("{}.{}.", base64(header.as_bytes()), base64(payload.as_bytes()))
-    };
-    let good = hs.sign(&claims);
-    let (message, _) = good.rsplit_once('.').expect("a signature");
-    let confused = Maker::with_secret(Algorithm::HS256, rsa.pem().as_bytes());
-    let stranger = Maker::new(Algorithm::ES256).named("k");
-    let kid = |kid: &str| {
-        let header = json!({"alg": "ES256", "kid": kid}).to_string();
-        named.sign_raw(&header, &with("iss", json!("https://i")).to_string())
-    };
-    let cases = [
-        ("expired", hs.sign(&with("exp", json!(now() - 1))), "token_expired"),
-        ("not yet", hs.sign(&with("nbf", json!(now() + 600))), "token_not_valid_yet"),
-        ("denied", hs.sign(&with("sub", json!("banned"))), "token_denied"),
-        ("for another", hs.sign(&with("aud", json!("x"))), "token_audience_unknown"),
-        ("for another", rsa.sign(&with("aud", json!("x"))), "token_audience_unknown"),
-        ("for nobody", rsa.sign(&claims), "token_audience_unknown"),
-        ("by another", named.sign(&with("iss", json!("https://j"))), "token_issuer_unknown"),
-        ("none", none("none"), "token_invalid"),
-        ("none", none("NonE"), "token_invalid"),
-        ("no signature", format!("{message}."), "token_invalid"),
-        ("another secret", confused.sign(&claims), "token_invalid"),
-        ("a key as a secret", confused.sign(&with("aud", json!("weft"))), "token_invalid"),
-        ("another key", stranger.sign(&with("iss", json!("https://i"))), "token_invalid"),
-        ("a path", kid("../../dev/null"), "token_invalid"),
-        ("a query", kid("x' UNION SELECT 'k"), "token_invalid"),
-        ("crit", hs.sign_raw(r#"{"alg":"HS256","crit":["x"],"x":1}"#, &payload), "token_invalid"),
-        ("twice", hs.sign_raw(r#"{"alg":"HS256","alg":"none"}"#, &payload), "token_invalid"),
-        ("no exp", hs.sign(&json!({"sub": "me"})), "token_invalid"),
-        ("no sub", hs.sign(&json!({"exp": now() + 60})), "token_invalid"),
-        ("long", "x".repeat(9_000), "token_invalid"),
-        ("nonsense", "nonsense".to_owned(), "token_invalid"),
-    ];
-    for (what, token, why) in &cases {
+    let sources = Sources::new();
+    let broker = Broker::with(&sources.toml());
+    let forged = sources.forged();
+    for (what, token, why) in &forged {
         let error = format!("401::{why}");
         for way in [Way::Header, Way::Ext] {
             let reply = handshake(&broker, way, token);
@@ -179,10 +208,11 @@ fn k1_k2_tokens_that_are_no_good_open_nothing() {
         assert!(broker.metric(&name) >= least, "{result}");
     }
     let log = broker.log();
-    for (what, token, _) in &cases {
+    for (what, token, _) in &forged {
         assert!(!log.contains(token.as_str()) || token.len() < 20, "{what} is logged");
     }
     assert!(!log.contains(SECRET));
+    let good = sources.hs.token("me", &[]);
     assert_eq!(handshake(&broker, Way::Ext, &good)["successful"], true);
 }
 

@@ -49,7 +49,7 @@ const GOAWAY: u8 = 7;
 
 /// A frame as it goes over the wire.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let [_, length @ ..] = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
     [&length[..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use weft_tests::api::publish;
 use weft_tests::bayeux::{Client, data, ok};
 use weft_tests::broker::Broker;
+use weft_tests::chance::Chance;
 use weft_tests::delay::wire;
 use weft_tests::http::{Connection, Request};
 use weft_tests::process::raise_file_limit;
@@ -31,27 +32,17 @@ fn slack(transit: Duration) -> Duration {
     transit * 3 / 2
 }
 
-/// Numbers that a seed decides.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u32) -> u32 {
-        let Self(state) = self;
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
-        u32::try_from(*state >> 32).unwrap_or_default() % bound
-    }
-}
-
 /// Publishes straight to the broker; each message is the time of its departure.
 fn publish_at_random(broker: &Broker, start: Instant, transit: Duration) {
-    let mut chance = Chance(21);
+    let mut chance = Chance::new(21);
     let mut channels: Vec<u32> = (0..MESSAGES).map(|n| n % CHANNELS).collect();
     for n in (1..MESSAGES).rev() {
-        channels.swap(n as usize, chance.below(n + 1) as usize);
+        channels.swap(n as usize, chance.below(n as usize + 1));
     }
     let (mut connection, mut due) = (Connection::open(broker.listen), now());
     for channel in channels {
-        due += transit / PER_TRANSIT * chance.below(2_001) / 1_000;
+        let thousandths = u32::try_from(chance.below(2_001)).expect("a small number");
+        due += transit / PER_TRANSIT * thousandths / 1_000;
         std::thread::sleep(due.saturating_duration_since(now()));
         let microseconds = start.elapsed().as_micros().to_string();
         let path = format!("/publish/latency/{channel}");

@@ -1,8 +1,9 @@
 //! What browsers are told of our pages and of our cookie.
 
 use weft_tests::broker::{Broker, Setup};
-use weft_tests::http::{Request, Response};
+use weft_tests::http::{Connection, Request, Response};
 use weft_tests::siege::HANDSHAKE;
+use weft_tests::tls::{Files, Pair, client, tunnel};
 
 fn demo() -> Broker {
     Setup::default().env("WEFT_DEMO_ENABLED", "true").start()
@@ -90,5 +91,40 @@ fn h1_the_cookies_attributes_are_options_with_safe_defaults() {
         // Whoever is not trusted may say what it likes.
         let request = request.header("X-Forwarded-Proto", "https");
         assert_eq!(attributes(&broker, &request), expected, "{options}");
+    }
+}
+
+#[test]
+fn h1_the_cookie_is_secure_where_a_trusted_proxy_or_weft_itself_speaks_tls() {
+    let plain = "Path=/; HttpOnly; SameSite=Lax";
+    let secure = format!("{plain}; Secure");
+    let request = || Request::post("/bayeux", HANDSHAKE);
+    let broker = Broker::with("[proxies]\ntrusted = [\"127.0.0.1\"]\n");
+    for (said, expected) in [
+        ("", plain),
+        ("http", plain),
+        ("https", &secure),
+        ("HTTPS", &secure),
+        // The nearest proxy's word counts.
+        ("http, https", &secure),
+        ("https, http", plain),
+        ("httpsx", plain),
+    ] {
+        let request = request().header("X-Forwarded-Proto", said);
+        assert_eq!(attributes(&broker, &request), expected, "{said}");
+    }
+    let elsewhere = Broker::with("[proxies]\ntrusted = [\"192.0.2.1\"]\n");
+    let request = request().header("X-Forwarded-Proto", "https");
+    assert_eq!(attributes(&elsewhere, &request), plain, "no proxy of ours says so");
+
+    let pair = Pair::until(2040);
+    let files = Files::with(&pair);
+    for (options, expected) in [("", secure.as_str()), ("[browsers]\nsecure = false\n", plain)] {
+        let broker = files.setup(options).start();
+        let inside = tunnel(broker.listen, client(&[&pair], &["http/1.1"]));
+        let request = Request::post("/bayeux", HANDSHAKE);
+        let response = Connection::open(inside).exchange(&request);
+        let cookie = response.header("Set-Cookie").expect("a cookie");
+        assert!(cookie.ends_with(&format!("; {expected}")), "{cookie}");
     }
 }

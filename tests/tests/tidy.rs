@@ -187,6 +187,10 @@ fn what_is_banned_is_not_written() {
 
 /// Files that may sleep, and why.
 const SLEEPERS: &[(&str, &str)] = &[
+    ("broker/src/http/incoming.rs", "deadlines"),
+    ("tests/src/bystander.rs", "honest clients at their pace"),
+    ("tests/src/ordeal.rs", "a while without an attack"),
+    ("tests/src/paced.rs", "attackers at their pace"),
     ("broker/src/storage.rs", "the ceiling is raised every two seconds"),
     ("broker/src/store_tool/place.rs", "the database closes its files when it pleases"),
     ("tests/tests/store.rs", "a kill at a random moment"),

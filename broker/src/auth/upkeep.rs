@@ -110,6 +110,8 @@ async fn ask(shared: Arc<Shared>, source: Source, mut turn: Turn) -> bool {
             shared.swap(&source, fresh)
         }
         Err(error) => {
+            // Those who wait in line for it need not wait for the same again.
+            *turn = Some(Instant::now());
             shared.stats.fetch_failures.inc();
             let name = &source.options.name;
             if source.keys.is_some() {

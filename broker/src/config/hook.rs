@@ -33,7 +33,8 @@ pub struct Hook {
     pub cache_entries: u64,
     /// What holds when it cannot be asked. Default `deny`.
     pub on_error: OnError,
-    /// Most calls in flight; further ones wait for a place. Default 64.
+    /// Most decisions that are asked for at once, and as many calls of `/service`; further ones wait for
+    /// a place. Default 64.
     pub concurrent: u64,
     /// Most calls in flight for one request, and most requests of one session that wait for each other.
     /// Default 16.
@@ -167,7 +168,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     problems.range("hook.per_session", hook.per_session, (1, 1_024));
     problems.positive("hook.body_max", hook.body_max.get());
     problems.unless(
-        hook.body_max <= config.limits.queue_bytes,
+        hook.url.is_empty() || hook.body_max <= config.limits.queue_bytes,
         &["hook.body_max", "limits.queue_bytes"],
         format!(
             "hook.body_max ({}) is more than limits.queue_bytes ({}): an answer to a call must fit \

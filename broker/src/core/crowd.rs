@@ -90,6 +90,19 @@ impl Broker {
         (if found { wait } else { Duration::ZERO }, place.flatten())
     }
 
+    /// Takes in what a connect says of the reply before it, though the connect itself is refused.
+    pub fn hear_refused(&self, session: &SessionHandle, connect: &ConnectRequest<'_>) {
+        let mut state = session.state.lock();
+        if state.ended.is_some() || state.overrun || state.pushes() {
+            return;
+        }
+        if state.is_stale(connect) {
+            return state.acknowledge(connect);
+        }
+        let resent = state.receive_connect(connect);
+        self.stats.resent.inc_by(resent as u64);
+    }
+
     /// How long between two connects of one that found no room to wait: each another time.
     pub(super) fn crowded_interval(session: &SessionHandle) -> Duration {
         POLL + Duration::from_millis(session.id.spread() % 1_000)

@@ -8,6 +8,7 @@ mod asking;
 mod connect;
 mod identity;
 mod meter;
+mod stopping;
 mod turn;
 
 use std::net::IpAddr;

@@ -12,7 +12,7 @@ use super::asking::{Verdict, Verdicts};
 use super::connect::{
     HeldConnect, PendingConnect, asked_timesync, carried, frames_len, push_frames,
 };
-use super::meter::{self, Meter};
+use super::meter::Meter;
 use super::{Answer, Caller, Exchanged, SocketTurn};
 use crate::core::broker::{Broker, Stranger};
 use crate::core::connect::{Connected, Received, TOKEN_EXPIRED};
@@ -23,7 +23,7 @@ use crate::core::proof::Carrier;
 use crate::core::publishing::{Publication, Published, Publishing};
 use crate::core::session::SessionHandle;
 use crate::guard::{Asker, Guard, Who};
-use crate::limits::{Limited, Payer};
+use crate::limits::Payer;
 
 /// A session's part in one request: who speaks, what it set off, what it is answered.
 pub(super) struct Turn<'x, 'm> {
@@ -35,19 +35,19 @@ pub(super) struct Turn<'x, 'm> {
     /// Why nothing is done for whoever speaks.
     pub(super) barred: Option<Error>,
     /// What its messages are counted by, where there are limits.
-    meter: Option<Meter<'x>>,
+    pub(super) meter: Option<Meter<'x>>,
     /// Whether it is the request's only message.
     alone: bool,
     pub(super) client_id: Option<&'m str>,
     pub(super) speaker: Result<Arc<SessionHandle>, Stranger>,
     pub(super) wakes: Wakes,
-    replies: Vec<Reply<'m>>,
+    pub(super) replies: Vec<Reply<'m>>,
     /// Publications that are not settled, with the place of their reply and whether that is to say
     /// what became of them.
     pending: Vec<(usize, bool, Publishing)>,
     /// The session lives, and its cookie did not come: no reason to hurry to a new handshake.
     shunned: bool,
-    connects: Vec<PendingConnect<&'m RawValue>>,
+    pub(super) connects: Vec<PendingConnect<&'m RawValue>>,
     /// Whether a subscription asked for what was published before.
     replays: bool,
     /// What the hook said of its messages.
@@ -176,7 +176,7 @@ impl<'x, 'm> Turn<'x, 'm> {
     }
 
     /// The session is chosen by the first clientId of the request; another one in it is a stranger.
-    fn speaker_of(&self, message: &Message<'_>) -> Result<Arc<SessionHandle>, Stranger> {
+    pub(super) fn speaker_of(&self, message: &Message<'_>) -> Result<Arc<SessionHandle>, Stranger> {
         match message.client_id.as_deref() {
             Some(id) if Some(id) == self.client_id => self.speaker.clone(),
             Some(_) => Err(Stranger { exists: true }),
@@ -193,7 +193,6 @@ impl<'x, 'm> Turn<'x, 'm> {
         by: Option<ConnectionType>,
     ) {
         let broker = self.broker;
-        let beside = by == Some(ConnectionType::EventSource);
         let mut pending = PendingConnect {
             arrived: self.caller.arrived,
             alone: self.alone,
@@ -202,7 +201,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             outcome: Ok(Received::Newest(0)),
             advice,
             ack: message.ext.and_then(acknowledged),
-            carrier: if beside { Carrier::Outlet } else { Carrier::Poll },
+            carrier: carrier_of(by),
             holds_up: !self.caller.http2,
             payer: self.meter.as_ref().map_or_else(Payer::default, Meter::payer),
             limited: None,
@@ -325,7 +324,7 @@ impl<'x, 'm> Turn<'x, 'm> {
     }
 
     /// Answers 401: whoever speaks must show good credentials first.
-    fn bar(&mut self, message: &'m Message<'m>, error: Error) {
+    pub(super) fn bar(&mut self, message: &'m Message<'m>, error: Error) {
         if message.is_to("/meta/connect") {
             return self.refuse_connect(message, error);
         }
@@ -333,27 +332,6 @@ impl<'x, 'm> Turn<'x, 'm> {
             self.count_refused(&error);
         }
         self.reply(message, Err(error));
-    }
-
-    pub(super) fn allow(&mut self, message: &Message<'_>) -> Result<(), Limited> {
-        let Some(meter) = &mut self.meter else { return Ok(()) };
-        meter.allow(message, self.speaker.as_ref().ok().map(|session| &**session))
-    }
-
-    /// Answers 429, and when to come again.
-    fn stop(&mut self, message: &'m Message<'m>, limited: Limited) {
-        self.bar(message, meter::error(limited));
-        if message.is_to("/meta/connect") {
-            if let Some(pending) = self.connects.last_mut() {
-                pending.limited = Some(limited);
-            }
-            return;
-        }
-        let session = self.speaker.as_ref().ok();
-        let advice = self.broker.advice_limited(Reconnect::Retry, limited, session);
-        if let Some(reply) = self.replies.last_mut() {
-            reply.advice = Some(advice);
-        }
     }
 
     fn refuse_connect(&mut self, message: &'m Message<'m>, error: Error) {
@@ -481,6 +459,14 @@ impl<'x, 'm> Turn<'x, 'm> {
                 refused
             }
         }
+    }
+}
+
+/// By what a connect of this type comes.
+pub(super) fn carrier_of(by: Option<ConnectionType>) -> Carrier {
+    match by {
+        Some(ConnectionType::EventSource) => Carrier::Outlet,
+        _ => Carrier::Poll,
     }
 }
 

@@ -129,7 +129,7 @@ impl Client {
             .http1_only()
             .connect_timeout(options.timeout)
             .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(options.concurrent);
+            .pool_max_idle_per_host(options.concurrent.saturating_mul(2));
         if let Some(pem) = &options.certificates {
             let certificates = Certificate::from_pem_bundle(pem)
                 .ok()

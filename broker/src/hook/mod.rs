@@ -54,7 +54,7 @@ pub struct HookOptions {
     pub cache_entries: usize,
     /// Whether what cannot be asked is allowed.
     pub allows_on_error: bool,
-    /// Most calls in flight.
+    /// Most decisions in flight, and most calls of services.
     pub concurrent: usize,
     /// Most calls in flight of one request, and most requests of one session that wait for each other.
     pub per_session: usize,
@@ -93,7 +93,10 @@ pub struct Hook {
     options: HookOptions,
     client: Client,
     cache: Cache,
-    places: Semaphore,
+    /// Places for decisions, and for calls: these take as long as they please, and must not keep
+    /// anybody from coming in.
+    decisions: Semaphore,
+    calls: Semaphore,
     lines: Lines,
     stats: HookStats,
     clock: Arc<dyn Clock>,
@@ -109,10 +112,12 @@ impl Hook {
         stats: HookStats,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, InvalidHook> {
+        let places = options.concurrent.min(Semaphore::MAX_PERMITS);
         Ok(Self {
             client: Client::new(&options)?,
             cache: Cache::new(options.cache_entries),
-            places: Semaphore::new(options.concurrent.min(Semaphore::MAX_PERMITS)),
+            decisions: Semaphore::new(places),
+            calls: Semaphore::new(places),
             lines: Lines::new(options.per_session),
             options,
             stats,
@@ -313,7 +318,8 @@ impl Hook {
         let wall_us = self.clock.wall_us();
         let deadline = begun + self.options.timeout;
         let call = async {
-            let free = self.places.acquire();
+            let places = if event == Event::Service { &self.calls } else { &self.decisions };
+            let free = places.acquire();
             let Ok(Ok(_place)) = timeout_at(deadline.into(), free).await else {
                 return Err(Trouble::Busy);
             };

@@ -3,12 +3,14 @@
 //! A page is memory until its reader has taken it, so it has its share of the memory for bodies.
 
 use std::fmt::Write;
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::Response;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::Semaphore;
 use weft_protocol::Error;
 
 use super::accept::takes_gzip;
@@ -25,6 +27,12 @@ const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 10_000;
 /// Bytes of messages in one answer, whatever the limit; one message always fits.
 const BYTES: usize = 4 << 20;
+/// Half of the processors make pages, each one after the other, so that others have their turn between
+/// two of them.
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Semaphore::new(processors.div_ceil(2))
+});
 
 /// Answers a request below `/history`; `path` is what stands behind that.
 pub async fn handle(api: Arc<Api>, head: Head, path: String) -> Response<Bytes> {
@@ -77,7 +85,10 @@ async fn read(api: &Api, path: &str, head: &Head) -> Result<(Bytes, Coding), Ref
     let share = tokio::time::timeout(body.time, body.budget.share(BYTES)).await;
     let Ok(Some(mut share)) = share else { return Err(Error::Overloaded.into()) };
     let page = Page { messages: limit, bytes: BYTES };
-    let text = spell(&channel, &api.broker.history(name, since, page)?);
+    let text = {
+        let _turn = TURNS.acquire().await.map_err(|_| Error::Overloaded)?;
+        spell(&channel, &api.broker.history(name, since, page)?)
+    };
     let (page, coding) = api.endpoint.gzip.code(takes_gzip(&head.headers), text.into_bytes()).await;
     if page.len() <= FREE_BYTES {
         return Ok((page.into(), coding));

@@ -173,6 +173,8 @@ where
     }
     match asked? {
         Asked { channel: Some(channel), durable, key, asker, .. } => {
+            // That was asked before the body, which may have taken its time.
+            api.guard().may_publish(&asker, &channel)?;
             api.take(What::Messages, payer, 1)?;
             one(api, &channel, (key, durable, &asker), &body).await
         }

@@ -62,14 +62,17 @@ fn r37_slow_bodies_take_bounded_memory_and_time() {
 
 #[test]
 fn r37_readers_that_read_nothing_take_bounded_memory_and_time() {
-    Ordeal::new("slow reading", 320).toml("[http]\nbody_timeout = \"2s\"\n").run(|broker| {
-        for _ in 0..8 {
-            let _ = api::publish(broker, "/large", "x".repeat(500_000));
-        }
-        let page = Request::get("/history/large?limit=10000").bytes(broker.listen).repeat(20);
-        let mut streams = opened(broker, 500, Some(2_048), &page);
-        drip(&mut streams, 200, b'G');
-        broker.wait_metric("weft_connections", |open| open < 100.0);
-        broker.wait_metric("weft_body_bytes", |bytes| bytes == 0.0);
-    });
+    let budget = "body_bytes_total = \"64MiB\"\n";
+    Ordeal::new("slow reading", 160).limits(budget).toml("[http]\nbody_timeout = \"2s\"\n").run(
+        |broker| {
+            for _ in 0..8 {
+                let _ = api::publish(broker, "/large", "x".repeat(500_000));
+            }
+            let page = Request::get("/history/large?limit=10000").bytes(broker.listen).repeat(20);
+            let mut streams = opened(broker, 500, Some(2_048), &page);
+            drip(&mut streams, 200, b'G');
+            broker.wait_metric("weft_connections", |open| open < 100.0);
+            broker.wait_metric("weft_body_bytes", |bytes| bytes == 0.0);
+        },
+    );
 }

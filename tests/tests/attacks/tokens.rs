@@ -8,7 +8,7 @@ use weft_tests::siege::HANDSHAKE;
 use weft_tests::token::{
     Algorithm, EncodingKey, Maker, SECRET, auth, base64, now, token, token_until,
 };
-use weft_tests::websocket::upgrade;
+use weft_tests::websocket::{Socket, upgrade};
 
 /// A broker that lets users in by their tokens, and lets them do everything.
 fn broker(more: &str) -> Broker {
@@ -41,6 +41,14 @@ fn gets_nowhere(broker: &Broker, what: &str, token: &str) {
         let mut connection = Connection::open(broker.listen);
         connection.start(&request);
         let head = connection.read_head().expect("an answer");
+        if head.status == 101 {
+            // A socket opens, and nobody gets a session on it.
+            let mut socket = Socket { connection, answers_pings: true };
+            socket.send_text(HANDSHAKE);
+            let told = socket.next_text();
+            assert!(told.contains("\"error\":\"401"), "{what}: {told}");
+            continue;
+        }
         assert!(matches!(head.status, 200 | 400 | 401), "{what}: {head:?}");
         // Bayeux says it in a 200.
         if head.status == 200 {

@@ -2,6 +2,7 @@
 
 mod expiry;
 mod explain;
+mod random;
 mod reload;
 mod rules;
 mod sessions;

@@ -4,7 +4,7 @@ use serde_json::json;
 use weft_tests::bayeux::{Client, data, ok, only, refused};
 use weft_tests::broker::Broker;
 use weft_tests::held::Held;
-use weft_tests::hook::{Asked, Hook, yes};
+use weft_tests::hook::{Asked, Hook, Say, yes};
 use weft_tests::wait::{PATIENCE, until};
 
 /// A message of a client, on a socket of its own.
@@ -84,6 +84,23 @@ fn p5_calls_in_flight_have_a_bound() {
 }
 
 #[test]
+fn slow_calls_keep_nobody_from_coming_in() {
+    let hook = Hook::start(|asked: &Asked| match asked.event() {
+        "service" => Say::Nothing,
+        _ => yes(),
+    });
+    let broker = Broker::with(&hook.section("concurrent = 1\ntimeout = \"20s\""));
+    let mut client = Client::connected(&broker);
+    let before = hook.asked().len();
+    let calling = start(&mut client, "/service/a", json!({"data": 1}));
+    hook.wait_asked(before + 1);
+    let begun = weft_tests::wait::now();
+    ok(&Client::connected(&broker).publish("/a", 1));
+    assert!(begun.elapsed() < PATIENCE);
+    calling.abort();
+}
+
+#[test]
 fn p5_requests_of_one_session_that_wait_have_a_bound() {
     let hook = Hook::start(|_| yes());
     let broker = Broker::with(&hook.section("events = [\"publish\"]\nper_session = 2"));
@@ -106,7 +123,7 @@ fn p5_requests_of_one_session_that_wait_have_a_bound() {
 #[test]
 fn a_client_that_goes_away_gives_its_place_back() {
     let hook = Hook::start(|asked: &Asked| match asked.json["data"].as_i64() {
-        Some(1) => weft_tests::hook::Say::Nothing,
+        Some(1) => Say::Nothing,
         _ => yes(),
     });
     let section = "events = [\"publish\"]\nconcurrent = 1\ntimeout = \"20s\"";

@@ -160,6 +160,35 @@ fn r35_a_producer_that_is_made_to_wait_hears_what_became_of_the_lines_before() {
 }
 
 #[test]
+fn r33_r35_addresses_that_a_trusted_proxy_tells_count_and_nobody_elses_word_does() {
+    let rates = "[rates]\nmessages_per_address = \"1/h burst 2\"\n";
+    let proxy = "[proxies]\ntrusted = [\"127.0.0.1\"]\n";
+    let told = |by: &str, broker: &Broker, client: &str| {
+        let request = Request::post("/publish/a", "1").header("X-Forwarded-For", client);
+        from(by, broker, &request).status
+    };
+    let broker = Broker::with(&format!("{rates}{proxy}"));
+    for _ in 0..2 {
+        assert_eq!(told("127.0.0.1", &broker, "192.0.2.1"), 200);
+        assert_eq!(told("127.0.0.1", &broker, "2001:db8:1:2::1"), 200);
+        assert_eq!(told("127.0.0.1", &broker, "127.0.0.9"), 200);
+    }
+    for client in ["192.0.2.1", "2001:db8:1:2:3:4:5:6", "127.0.0.9"] {
+        assert_eq!(told("127.0.0.1", &broker, client), 429, "{client}");
+    }
+    assert_eq!(told("127.0.0.1", &broker, "192.0.2.2"), 200);
+    for n in 0..5 {
+        let one = Request::post("/publish/a", "1");
+        assert_eq!(broker.exchange(&one).status, 200, "the proxy itself is loopback: {n}");
+    }
+    // Who is no proxy may say what they like.
+    let strict = limited("messages_per_address = \"1/h burst 2\"");
+    let statuses: Vec<_> =
+        (0..3).map(|n| told("127.0.0.2", &strict, &format!("192.0.2.{n}"))).collect();
+    assert_eq!(statuses, [200, 200, 429]);
+}
+
+#[test]
 fn r33_a_connection_too_many_is_429_and_others_get_in() {
     let broker = bounded("connections_per_address = 3\n");
     let open: Vec<_> = (0..3).map(|_| Client::new(&broker).at("127.0.0.2").dial()).collect();

@@ -205,6 +205,29 @@ fn r35_l12_a_refused_connect_loses_no_event() {
     });
 }
 
+#[test]
+fn r35_l12_p2_a_refused_connect_proves_that_the_reply_before_it_arrived() {
+    let broker = Broker::with(
+        "[sessions]\ntimeout = \"1s\"\n[rates]\nmessages_per_session = \"1/s burst 3\"\n",
+    );
+    let mut reader = Client::subscribed(&broker, "/a");
+    let mut publisher = Client::connected(&broker);
+    ok(&publisher.publish("/a", "once"));
+    assert_eq!(data(reader.connect()), ["once"]);
+    until("a refusal", PATIENCE, || {
+        let (events, reply) = events_and_reply(reader.connect());
+        assert!(events.is_empty(), "{events:?}");
+        (reply["successful"] == false).then_some(())
+    });
+    // cometd.js says so after a connect that failed, and means that one.
+    let again = until("an answer", PATIENCE, || {
+        let messages = reader.connect_with(json!({"advice": {"timeout": 0}}));
+        let (events, reply) = events_and_reply(messages);
+        (reply["successful"] == true).then_some(events)
+    });
+    assert_eq!((again, broker.metric("weft_messages_resent_total")), (vec![], 0.0));
+}
+
 fn only_reply(messages: Vec<Value>) -> Value {
     events_and_reply(messages).1
 }

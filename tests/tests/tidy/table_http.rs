@@ -69,6 +69,11 @@ pub(super) const TABLE: &[Area] = &[
         &["async"],
     ),
     area(&["broker/src/http/gzip.rs"], &["bytes", "flate2", "http", "tokio"], NO_SOCKETS),
+    area(
+        &["broker/src/http/incoming.rs"],
+        &["bytes", "crate::http::body", "tokio::io", "tokio::time"],
+        &["TcpStream", "TcpListener"],
+    ),
     area(&["broker/src/http/limits.rs"], &["crate::limits"], &["async"]),
     area(&["broker/src/http/stats.rs"], &["http", "prometheus"], &["async"]),
     area(

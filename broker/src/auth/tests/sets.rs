@@ -129,6 +129,20 @@ async fn a_set_that_cannot_be_had_makes_tokens_wait_and_one_that_was_had_stays()
 }
 
 #[tokio::test]
+async fn those_who_wait_for_an_answer_wait_for_one_only() {
+    let maker = Maker::new(By::ES256).named("k");
+    let server = KeyServer::start("");
+    server.answer("500 Oh", b"");
+    server.delay(Duration::from_millis(1_500));
+    let access = access(vec![remote(&server)]);
+    let tokens: Vec<String> =
+        (0..20).map(|n| maker.sign(&with(&json!({"sub": n.to_string()})))).collect();
+    let many = futures_util::future::join_all(tokens.iter().map(|token| said(&access, token)));
+    assert!(many.await.iter().all(|answer| *answer == Err(Unidentified::Unavailable)));
+    assert_eq!(server.asked(), 1);
+}
+
+#[tokio::test]
 async fn whoever_brings_the_token_may_go_away_while_it_is_asked() {
     let maker = Maker::new(By::ES256).named("k");
     let server = KeyServer::start(&key_set(&[&maker]));

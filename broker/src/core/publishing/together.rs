@@ -13,10 +13,14 @@ use crate::core::channels::{Stripe, blocking};
 use crate::core::held::Wakes;
 use crate::core::marks::Seen;
 use crate::core::options::Bounds;
+use crate::core::rules::Durability;
 
 /// No channels are locked for longer at a time: whoever publishes to one of them waits, and keeps a
 /// worker of the runtime waiting.
 const TURN: Duration = Duration::from_millis(2);
+
+/// How many channels are locked at a time where nothing needs more: there are 256 locks.
+const AT_ONCE: usize = 16;
 
 impl Broker {
     /// Publishes all messages or none: each keeps its own outcome. Those of a call that takes long,
@@ -37,21 +41,29 @@ impl Broker {
             let admitted = self.admit(publication, mark.as_ref());
             bounds = admitted.map_err(|error| (index, error))?;
         }
+        let at_once = self.at_once(publications, &marks);
         let mut outcomes = Vec::with_capacity(publications.len());
         let mut turn = || {
             let done = outcomes.len();
-            let rest = (&publications[done..], &marks[done..]);
-            let turn = self.publish_some(rest, bounds, wakes, &mut outcomes);
+            let end = publications.len().min(done + at_once);
+            let some = (&publications[done..end], &marks[done..end]);
+            let turn = self.publish_some(some, bounds, wakes, &mut outcomes);
             turn.map_err(|(index, error)| (done + index, error))?;
             Ok(outcomes.len() < publications.len())
         };
-        // Most calls take one turn. The others are not to keep the runtime from its work.
-        let refused = match turn() {
-            Ok(true) => blocking(|| {
-                while turn()? {}
-                Ok(())
-            }),
-            first => first.map(|_| ()),
+        let begun = self.clock.now();
+        let refused = loop {
+            match turn() {
+                Ok(true) => {}
+                last => break last.map(|_| ()),
+            }
+            // What takes longer is not to keep the runtime from its work.
+            if self.clock.now().saturating_duration_since(begun) > TURN {
+                break blocking(|| {
+                    while turn()? {}
+                    Ok(())
+                });
+            }
         };
         self.channels.relieve();
         self.make_room();
@@ -60,6 +72,16 @@ impl Broker {
             outcome.map_err(|error| (index, error))
         };
         outcomes.into_iter().enumerate().map(with_index).collect()
+    }
+
+    /// How many messages need the locks of their channels at the same time: few, unless one may yet
+    /// refuse the others.
+    fn at_once(&self, publications: &[Publication<'_>], marks: &[Option<Mark>]) -> usize {
+        let free = |publication: &Publication<'_>| {
+            self.channels.rules.of(publication.channel).durability != Durability::Sync
+        };
+        let all_free = marks.iter().all(Option::is_none) && publications.iter().all(free);
+        if all_free { AT_ONCE } else { publications.len().max(1) }
     }
 
     /// Publishes under the locks of all these messages' channels, as many as there is time for.
@@ -74,21 +96,23 @@ impl Broker {
         let mut stripes = self.lock_all(publications);
         let begun = self.clock.now();
         self.no_key_is_used_otherwise(marks)?;
-        let mut place = |publication: &Publication<'_>, mark: &Option<Mark>| {
+        let mut place = |publication: &Publication<'_>, mark: &Option<Mark>, batch: &mut Batch| {
             match self.seen(mark.as_ref(), publication.durable) {
                 Seen::New => {}
-                seen => return self.repeat(publication, mark.as_ref(), seen, &mut batch),
+                seen => return self.repeat(publication, mark.as_ref(), seen, batch),
             }
             let at = self.channels.stripe_of(publication.channel.as_str());
             let Ok(found) = stripes.binary_search_by_key(&at, |(stripe, _)| *stripe) else {
                 return Err(Error::Overloaded);
             };
             let stripe = &mut stripes[found].1;
-            self.place(stripe, publication, *mark, bounds, wakes, &mut batch)
+            self.place(stripe, publication, *mark, bounds, wakes, batch)
         };
         for (publication, mark) in publications.iter().zip(marks) {
-            outcomes.push(place(publication, mark));
-            if self.clock.now().saturating_duration_since(begun) > TURN {
+            outcomes.push(place(publication, mark, &mut batch));
+            // What awaits the disk stays together: it is on it as a whole, or refused.
+            let late = self.clock.now().saturating_duration_since(begun) > TURN;
+            if late && batch.awaited.is_empty() {
                 break;
             }
         }
