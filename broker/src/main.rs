@@ -1,5 +1,6 @@
 //! `weft`: starts the broker, waits to be told to stop, stops in order.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -13,7 +14,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(Command::Key { name, roles }) = &args.command {
         return finish(key_tool::make(name, roles).map(|text| {
-            print!("{text}");
+            say(&text);
             ExitCode::SUCCESS
         }));
     }
@@ -28,6 +29,11 @@ fn main() -> ExitCode {
         Some(Command::Serve) | None => run(&args, &config),
     });
     finish(done)
+}
+
+/// Whoever asked may be gone.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn finish(done: Result<ExitCode, String>) -> ExitCode {
@@ -76,7 +82,7 @@ fn explain(
     };
     let question = policing::Question { credentials, action, channel };
     let (text, allowed) = runtime()?.block_on(policing::explain(&config.auth, question))?;
-    print!("{text}");
+    say(&text);
     Ok(if allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
