@@ -1,9 +1,10 @@
-//! What a limit stops: it costs a reply, and changes nothing (decisions 3.6).
+//! What a limit or an expired token stops: it costs a reply, and changes nothing (decisions 3.6).
 
-use weft_protocol::{Message, Reconnect, Request, acknowledged};
+use weft_protocol::{Error, Message, Reconnect, Request, acknowledged};
 
 use super::meter;
 use super::turn::{Turn, carrier_of};
+use crate::core::connect::TOKEN_EXPIRED;
 use crate::limits::Limited;
 
 impl<'m> Turn<'_, 'm> {
@@ -26,12 +27,29 @@ impl<'m> Turn<'_, 'm> {
         }
     }
 
-    /// What a connect says of the reply before it is heard all the same: clients say of the next one
-    /// that this one failed, which must not be taken for a loss of what had arrived by then.
+    /// Answers 401, since whoever speaks must show good credentials first.
+    pub(super) fn bar_out(&mut self, message: &'m Message<'m>, error: Error) {
+        let lapsed = error == TOKEN_EXPIRED;
+        self.bar(message, error);
+        if lapsed && message.is_to("/meta/connect") {
+            self.hear_connect(message);
+        }
+    }
+
     fn stop_connect(&mut self, message: &'m Message<'m>, limited: Limited) {
-        let speaker = self.speaker_of(message).ok().filter(|_| self.barred.is_none());
+        if let Some(pending) = self.connects.last_mut() {
+            pending.limited = Some(limited);
+        }
+        if self.barred.is_none() {
+            self.hear_connect(message);
+        }
+    }
+
+    /// What a refused connect says of the reply before it is heard all the same: clients say of the
+    /// next one that this one failed, which must not be taken for a loss of what had arrived by then.
+    fn hear_connect(&mut self, message: &'m Message<'m>) {
+        let speaker = self.speaker_of(message).ok();
         let Some(pending) = self.connects.last_mut() else { return };
-        pending.limited = Some(limited);
         if let (Some(session), Ok(Request::Connect { advice, by })) = (speaker, &message.request) {
             pending.advice = *advice;
             pending.ack = message.ext.and_then(acknowledged);

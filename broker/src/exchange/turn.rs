@@ -133,7 +133,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             Err(stranger) => return self.refuse(message, stranger),
         };
         if let Some(error) = self.barred.clone().filter(|_| *request != Request::Disconnect) {
-            return self.bar(message, error);
+            return self.bar_out(message, error);
         }
         let verdict = self.verdicts.take(place);
         if let Some(Verdict::Refused(error)) = verdict {

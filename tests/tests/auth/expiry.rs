@@ -57,6 +57,24 @@ fn k2_an_expired_token_lets_the_held_poll_go_and_a_fresh_one_goes_on_with_the_se
 }
 
 #[test]
+fn k2_l12_a_refused_connect_proves_the_reply_before_it_and_nothing_comes_twice() {
+    let broker = broker();
+    let mut ann = Client::with_token(&broker, &brief("ann"));
+    ok(&ann.subscribe("/news/*"));
+    let mut held = ann.held_connect();
+    let mut bob = Client::with_token(&broker, &token("bob", &[]));
+    ok(&bob.publish("/news/a", "once"));
+    assert_eq!(data(held.answer()), ["once"]);
+    broker.wait_metric("weft_sessions_lapsed_total", |lapsed| lapsed == 1.0);
+    is_sent_away(&only(ann.connect()));
+    // So cometd goes on after a failure.
+    let fresh = json!({"ext": {"token": token("ann", &[])}, "advice": {"timeout": 0}});
+    let (events, reply) = events_and_reply(ann.connect_with(fresh));
+    ok(&reply);
+    assert_eq!(events, Vec::<Value>::new());
+}
+
+#[test]
 fn k2_a_fresh_token_in_time_is_not_noticed_by_anybody() {
     let broker = broker();
     let mut ann = Client::with_token(&broker, &brief("ann"));
