@@ -2,7 +2,7 @@
 //! secrets, and with no more of a clientId than tells sessions apart.
 //!
 //! They are events of `tracing` with the target `audit`, so that they go where the log goes, or to a
-//! file of their own (`log`). A flood of refusals must not become a flood of lines: past a rate they
+//! file of their own (`log`). A flood of clients must not become a flood of lines: past a rate they
 //! are counted, and the next line says how many there were.
 
 use std::fmt;
@@ -15,8 +15,10 @@ use crate::core::principal::Principal;
 
 /// The target of all events here.
 pub const TARGET: &str = "audit";
-/// Refusals that are written, in a second and at once.
+/// Lines about clients that are written, in a second and at once.
 const LINES_A_SECOND: f64 = 50.0;
+/// Bytes of channels' names in a line.
+const CHANNELS_BYTES: usize = 512;
 
 /// Writes what happens.
 #[derive(Debug)]
@@ -67,18 +69,20 @@ impl Audit {
         now: Instant,
         (who, address): (Option<&Principal>, IpAddr),
         what: &str,
-        channels: &str,
+        channels: &[String],
     ) {
         if let Some(unwritten) = self.room(now) {
-            let who = Named(who);
+            let (who, channels) = (Named(who), short(channels));
             tracing::warn!(target: TARGET, event = "denied", what, channels = ?channels, %who, %address, unwritten, "audit");
         }
     }
 
     /// A session was opened for somebody.
-    pub fn opened(&self, who: &Principal, address: IpAddr, session: &dyn fmt::Debug) {
-        let (who, session) = (Named(Some(who)), format!("{session:?}"));
-        tracing::info!(target: TARGET, event = "opened", %who, %address, session, "audit");
+    pub fn opened(&self, now: Instant, who: &Principal, address: IpAddr, session: &dyn fmt::Debug) {
+        if let Some(unwritten) = self.room(now) {
+            let (who, session) = (Named(Some(who)), format!("{session:?}"));
+            tracing::info!(target: TARGET, event = "opened", %who, %address, session, unwritten, "audit");
+        }
     }
 
     /// What was configured has changed.
@@ -102,6 +106,21 @@ impl Audit {
     }
 }
 
+/// Names, as many as a line has room for.
+fn short(channels: &[String]) -> String {
+    let mut text = String::new();
+    for (index, channel) in channels.iter().enumerate() {
+        if text.len() + channel.len() > CHANNELS_BYTES {
+            return format!("{text} and {} more", channels.len() - index);
+        }
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(channel);
+    }
+    text
+}
+
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
 mod tests {
@@ -115,6 +134,15 @@ mod tests {
         assert_eq!(written, 50);
         assert_eq!(audit.room(now + Duration::from_secs(1)), Some(950));
         assert_eq!(audit.room(now + Duration::from_secs(1)), Some(0));
+    }
+
+    #[test]
+    fn a_line_has_room_for_some_names() {
+        let names: Vec<String> = (0..4_000).map(|n| format!("/channel/{n}")).collect();
+        let text = short(&names);
+        assert!(text.len() < 600 && text.ends_with(" more"), "{text}");
+        assert_eq!(short(&names[..2]), "/channel/0,/channel/1");
+        assert_eq!(short(&["/x".repeat(400)]), " and 1 more");
     }
 
     #[test]

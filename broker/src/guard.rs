@@ -151,6 +151,12 @@ impl Guard {
         !expired && self.vouches(who)
     }
 
+    /// Whether somebody would be let in anew, by the options as they are now.
+    #[must_use]
+    pub fn would_admit(&self, who: &Principal) -> bool {
+        self.access.as_ref().is_none_or(|access| access.would_admit(who))
+    }
+
     /// Whether what vouched for somebody still does; whether that has expired is another question.
     #[must_use]
     pub fn vouches(&self, who: &Principal) -> bool {
@@ -191,13 +197,13 @@ impl Guard {
     /// Notes that somebody opened a session.
     pub fn opened(&self, asker: &Asker, session: &dyn std::fmt::Debug) {
         if let Some(who) = &asker.who {
-            self.audit.opened(who, asker.address, session);
+            self.audit.opened(self.clock.now(), who, asker.address, session);
         }
     }
 
     fn denied(&self, asker: &Asker, action: Action, channels: &[String]) {
         let whom = (asker.who.as_deref(), asker.address);
-        self.audit.denied(self.clock.now(), whom, action.name(), &channels.join(","));
+        self.audit.denied(self.clock.now(), whom, action.name(), channels);
     }
 
     /// Whether somebody may do that with a channel, or with all that a pattern means. Nobody may who

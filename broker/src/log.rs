@@ -39,7 +39,13 @@ pub enum AuditTo<'p> {
 /// # Errors
 /// When `level` is no filter, the audit log's file cannot be opened, or logging was set up before.
 pub fn start(level: &str, format: Format, audit: AuditTo<'_>) -> Result<(), String> {
-    let filter = EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))?;
+    let mut filter = EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))?;
+    // They would write whole messages, and with these tokens and clientIds.
+    let traces = level.to_ascii_lowercase().contains("trace");
+    for quieter in ["tungstenite=debug", "tokio_tungstenite=debug"].iter().filter(|_| traces) {
+        let quiet = quieter.parse().map_err(|error| format!("log.level: {error}"))?;
+        filter = filter.add_directive(quiet);
+    }
     let audit_too = audit == AuditTo::Log;
     let audits =
         filter_fn(move |event| audit_too && is_audit(event)).with_max_level_hint(Level::INFO);

@@ -71,6 +71,7 @@ pub struct Question<'a> {
 /// When their credentials cannot be looked at: keys that cannot be read.
 pub async fn explain(auth: &Auth, question: Question<'_>) -> Result<(String, bool), String> {
     let mut text = String::new();
+    check(question)?;
     if auth.mode != AuthMode::Token {
         text.push_str("allowed: nobody is asked who they are (auth.mode)\n");
         return Ok((text, true));
@@ -84,6 +85,19 @@ pub async fn explain(auth: &Auth, question: Question<'_>) -> Result<(String, boo
         Ok(who) => Ok(judged(auth, &who, question, text)?),
         Err(why) => Ok((format!("denied: not let in: {why}\n"), false)),
     }
+}
+
+/// Only what the broker would look at is worth an answer.
+fn check(Question { action, channel, .. }: Question<'_>) -> Result<(), String> {
+    let pattern = Pattern::parse(channel, &ANY);
+    let pattern = pattern.map_err(|_| format!("{channel:?} is no channel and no pattern"))?;
+    if pattern.is_meta() || pattern.is_service() {
+        return Err(format!("{channel:?} is not a channel that rules decide on"));
+    }
+    if pattern.is_wild() && action == RuleAction::Publish {
+        return Err(format!("{channel:?} is a pattern: nobody publishes to those"));
+    }
+    Ok(())
 }
 
 fn judged(
@@ -174,7 +188,7 @@ pub fn review(broker: &Broker, guard: &Guard) {
             || guard.may(Some(who), Action::Subscribe, pattern)
     };
     let ended = broker.revoke(|who, patterns| {
-        guard.vouches(who) && patterns.iter().all(|pattern| may(who, pattern))
+        guard.would_admit(who) && patterns.iter().all(|pattern| may(who, pattern))
     });
     guard.changed("keys, subjects or rules", ended);
 }

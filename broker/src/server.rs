@@ -258,10 +258,10 @@ impl Running {
         if others != self.config || !policing::is_reloadable(&self.config.auth, &fresh.auth) {
             tracing::warn!("some of what has changed is only taken at the next start");
         }
-        let Some(access) = &self.access else { return Ok(()) };
         if fresh.auth.mode != self.config.auth.mode {
             return Err("auth.mode is only taken at the next start".to_owned());
         }
+        let Some(access) = &self.access else { return Ok(()) };
         let policy = policing::policy(&fresh.auth)?;
         access.reload(AuthOptions::from(&fresh.auth))?;
         self.guard.follow(policy);

@@ -168,7 +168,7 @@ fn a_socket_that_was_opened_with_a_token_is_worth_no_more_than_that() {
     broker.reload(&auth("denied = [\"me\"]"));
     broker.wait_sessions(0);
     let reply = handshake();
-    assert_eq!(reply["error"], "401::token_missing", "what its head said is no good any more");
+    assert_eq!(reply["error"], "401::token_denied", "what its head said is no good any more");
     assert_eq!(broker.metric("weft_sessions"), 0.0);
 }
 

@@ -121,6 +121,13 @@ impl Access {
         self.shared.state.load().vouches_for(principal)
     }
 
+    /// The same, for all that the options ask of credentials: what a review of sessions asks. That may
+    /// have expired in the meantime.
+    #[must_use]
+    pub fn would_admit(&self, principal: &Principal) -> bool {
+        self.shared.state.load().would_admit(principal, self.shared.now())
+    }
+
     /// Takes other options, for all who come from now on.
     ///
     /// # Errors

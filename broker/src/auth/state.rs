@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::Unidentified;
 use super::api_keys::ApiKeys;
 use super::claims;
 use super::options::AuthOptions;
@@ -50,6 +51,25 @@ impl State {
 
     pub(super) fn denies(&self, subject: &str) -> bool {
         self.settings.denied.contains(subject)
+    }
+
+    /// Whether somebody would be let in now by what they showed, expired or not.
+    pub(super) fn would_admit(&self, who: &Principal, now: i64) -> bool {
+        let options = &self.settings.options;
+        let says_the_same = || {
+            claims::subject(&who.claims, &options.subject_claim).as_ref() == Ok(&who.subject)
+                && claims::roles(&who.claims, &options.roles_claim) == who.roles
+        };
+        let is_fine = |source: &Source| {
+            let mut keys = source.keys.iter().flat_map(|keys| keys.iter());
+            let times = claims::times(&source.options, &who.claims, options.leeway, now);
+            keys.any(|key| key.id == who.issuer_key)
+                && !matches!(times, Err(why) if why != Unidentified::Expired)
+        };
+        self.vouches_for(who)
+            && (options.open
+                || who.kind != Kind::Token
+                || (says_the_same() && self.sources.iter().any(is_fine)))
     }
 
     /// Whether what vouched for somebody still does.

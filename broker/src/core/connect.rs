@@ -72,7 +72,7 @@ impl Broker {
         }
         self.touch(session, &mut state);
         if state.is_stale(connect) {
-            state.acknowledge(connect);
+            state.hear_late(connect);
             self.stats.superseded.inc();
             return Ok(Received::Stale);
         }

@@ -97,7 +97,7 @@ impl Broker {
             return;
         }
         if state.is_stale(connect) {
-            return state.acknowledge(connect);
+            return state.hear_late(connect);
         }
         let resent = state.receive_connect(connect);
         self.stats.resent.inc_by(resent as u64);

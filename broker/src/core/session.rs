@@ -14,7 +14,7 @@ use super::crowd::Crowd;
 use super::frame::Frame;
 use super::gaps::everywhere;
 use super::granting::Grant;
-use super::held::{Hold, Release};
+use super::held::Hold;
 use super::id::{BrowserId, SessionId};
 use super::options::{Bounds, QueueLimits, ResponseLimits};
 use super::outlet::{OutletKind, Tap};
@@ -140,6 +140,8 @@ pub struct Session {
     /// The latest moment at which a connect arrived or was answered: whatever arrived before that is
     /// out of date, and says nothing about receipt.
     latest: Instant,
+    /// When its newest connect arrived.
+    newest: Instant,
     /// How many connects it has sent, late ones apart.
     pub(crate) connects: u64,
     /// How many subscriptions it has: for gauges, which must not wait for those.
@@ -162,10 +164,6 @@ pub struct Session {
     superseded: VecDeque<Instant>,
 }
 
-/// How often connects of one session may replace each other in [`FIGHT_WINDOW`] (decisions 3.4).
-const FIGHT_MAX: usize = 5;
-const FIGHT_WINDOW: Duration = Duration::from_secs(10);
-
 impl Session {
     fn new(now: Instant, armed: Instant) -> Self {
         Self {
@@ -182,6 +180,7 @@ impl Session {
             advice: AdviceDebt::None,
             reply_no: 0,
             latest: now,
+            newest: now,
             connects: 0,
             subscriptions: 0,
             behind: None,
@@ -228,7 +227,7 @@ impl Session {
     /// Takes in a connect: does it prove that the last reply arrived, or tell that it was lost
     /// (decisions section 4)? Returns how many events must go again.
     pub(crate) fn receive_connect(&mut self, connect: &ConnectRequest<'_>) -> usize {
-        self.latest = connect.arrived;
+        (self.latest, self.newest) = (connect.arrived, connect.arrived);
         self.connects += 1;
         // What becomes known later of the reply before it is settled here already.
         self.reply_no += 1;
@@ -255,7 +254,7 @@ impl Session {
     /// Takes in a connect of a session whose events go out by its outlet. It settles nothing of what
     /// a socket carried; one that comes beside a stream shows that this was alive at the one before.
     pub(crate) fn receive_heartbeat(&mut self, connect: &ConnectRequest<'_>) {
-        self.latest = connect.arrived;
+        (self.latest, self.newest) = (connect.arrived, connect.arrived);
         self.connects += 1;
         if self.advice == AdviceDebt::Sent {
             self.advice = AdviceDebt::None;
@@ -470,21 +469,6 @@ impl Session {
         hold.filter(|hold| hold.claim_wake()).map(Arc::clone)
     }
 
-    /// A newer connect replaces the held one. Answers whether the two fight: then the older is told
-    /// to go away instead of to come again.
-    pub(crate) fn supersede(&mut self, now: Instant) -> Option<(Arc<Hold>, Release)> {
-        let hold = self.hold.take()?;
-        while self.superseded.front().is_some_and(|&at| now.duration_since(at) > FIGHT_WINDOW) {
-            self.superseded.pop_front();
-        }
-        self.superseded.push_back(now);
-        let fight = self.superseded.len() > FIGHT_MAX;
-        if fight {
-            self.superseded.pop_front();
-        }
-        Some((hold, if fight { Release::Fought } else { Release::Superseded }))
-    }
-
     /// When it expires if nothing comes, or what it may do is to be looked at again; `None` while a
     /// connect is held or an outlet is there, and that has no end.
     pub(crate) fn expires_at(&self, idle_max: Duration) -> Option<Instant> {
@@ -492,6 +476,8 @@ impl Session {
         self.grant.bound((!present).then(|| self.contact + idle_max), idle_max)
     }
 }
+
+mod late;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]

@@ -214,6 +214,8 @@ impl Exchange {
     /// 3.6).
     pub(super) fn advice_to_refused(&self, error: &Error) -> Advice {
         match error.code() {
+            // A fresh token may be on its way: whoever slept past their session comes here first.
+            401 if *error == TOKEN_EXPIRED => self.broker.advice_later(Reconnect::Handshake),
             429 | 503 => self.broker.advice_later(Reconnect::Handshake),
             _ => self.broker.advice(Reconnect::None),
         }

@@ -56,8 +56,12 @@ impl Exchange {
             None => caller.who.clone(),
         };
         match who {
-            // A socket's head was read long ago: its token may have expired, its key may be gone.
-            Who::Known(who) if !self.guard.holds(&who) => Who::Unsaid,
+            // A socket's head was read long ago: its token may have expired, its key may be gone. That
+            // says nothing of a session that has others; who begins one must show better.
+            Who::Known(who) if !self.guard.holds(&who) => match messages {
+                [only] if only.is_to("/meta/handshake") => Who::Known(who),
+                _ => Who::Unsaid,
+            },
             who => who,
         }
     }

@@ -276,6 +276,13 @@ impl Exchange {
         let id = self.ids.next().ok_or_else(overloaded)?;
         let wishes = Wishes { replay, ack, who: asker.who.clone() };
         match self.broker.handshake(id, wishes) {
+            // What may have changed meanwhile was looked for among sessions before this was one.
+            Ok(_) if asker.who.as_ref().is_some_and(|who| !self.guard.holds(who)) => {
+                if let Ok(session) = self.broker.find(Some(id.as_str()), None, None) {
+                    self.broker.disconnect(&session);
+                }
+                Err((Error::Unauthorized("token_denied"), self.broker.advice(Reconnect::None)))
+            }
             Ok(advice) => {
                 self.guard.opened(asker, &id);
                 Ok((id, advice))

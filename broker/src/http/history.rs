@@ -87,6 +87,8 @@ async fn read(api: &Api, path: &str, head: &Head) -> Result<(Bytes, Coding), Ref
     let page = Page { messages: limit, bytes: BYTES };
     let text = {
         let _turn = TURNS.acquire().await.map_err(|_| Error::Overloaded)?;
+        // It may have waited for a while.
+        api.guard().may_look_back(&asker, &[&channel])?;
         spell(&channel, &api.broker.history(name, since, page)?)
     };
     let (page, coding) = api.endpoint.gzip.code(takes_gzip(&head.headers), text.into_bytes()).await;

@@ -194,6 +194,8 @@ async fn one(
     let data = publish_data(body, &api.limits)
         .map_err(|error| Refusal::new(error.status(), error.to_string()))?;
     api.guard().hook_may_publish(asker, None, (channel, &data)).await?;
+    // Its body, or the hook, may have been waited for.
+    api.guard().may_publish(asker, channel)?;
     let publication = Publication {
         key,
         durable,
@@ -275,6 +277,7 @@ fn lets<'a>(
     let (channel, data) = (asked.channel.as_str(), asked.data);
     Box::pin(async move {
         let lets = guard.hook_may_publish(asker, None, (channel, data)).await;
+        let lets = lets.and_then(|()| guard.may_publish(asker, channel));
         lets.map_err(|error| Refusal { index: Some(index), ..error.into() })
     })
 }

@@ -155,8 +155,14 @@ async fn open(
     let names: Vec<&str> = patterns.iter().map(AsRef::as_ref).collect();
     api.guard().hook_may_read(&asker, None, (&names, from != Beginning::Now)).await?;
     let id = streams.ids.next().ok_or(Error::Overloaded)?;
-    let reader = Reader::open(&api.broker, id, (&patterns, from), asker.who)
+    let looks_back = !matches!(from, Beginning::Now | Beginning::Position(0));
+    let reader = Reader::open(&api.broker, id, (&patterns, from), asker.who.clone())
         .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
+    // What may have changed meanwhile was looked for among sessions before this was one.
+    api.guard().may_subscribe(&asker, &patterns, None)?;
+    if looks_back {
+        api.guard().may_look_back(&asker, &names)?;
+    }
     let options =
         StreamOptions { padding: padding.unwrap_or(streams.options.padding), ..streams.options };
     Ok((Streaming::new(reader, spelling, options), place))

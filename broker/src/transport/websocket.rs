@@ -297,7 +297,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
         if matches!(text.trim(), "" | "null") {
             return Ok(());
         }
-        self.spoken = now;
         let caller = Caller { arrived: now, bytes: text.len(), ..self.caller.clone() };
         let body = Body::text(text);
         // On the heap, so that an idle socket is no larger for it.
@@ -309,6 +308,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
                 () = woken_outlet(self.outlet.as_ref()) => self.push(self.exchange.now()).await?,
             }
         };
+        // Whoever is refused does not keep a socket open by that.
+        if turn.speaker.is_some() || turn.handshaken.is_some() {
+            self.spoken = now;
+        }
         if turn.lacks_cookie {
             return Err(Ending::close(CloseCode::Policy, "the session's cookie did not come"));
         }

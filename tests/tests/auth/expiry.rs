@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weft_tests::bayeux::{Client, data, events_and_reply, ok, only, refused};
+use weft_tests::broker::Broker;
 use weft_tests::http::Request;
 use weft_tests::stream::Stream;
-use weft_tests::token::{now, token, token_until};
+use weft_tests::token::{auth, now, token, token_until};
 use weft_tests::transports::Transport;
 use weft_tests::wait::{PATIENCE, until};
 
-use super::broker;
+use super::{RULES, broker};
 
 /// A token that is good for a moment.
 fn brief(subject: &str) -> String {
@@ -58,7 +59,8 @@ fn k2_an_expired_token_lets_the_held_poll_go_and_a_fresh_one_goes_on_with_the_se
 
 #[test]
 fn k2_l12_a_refused_connect_proves_the_reply_before_it_and_nothing_comes_twice() {
-    let broker = broker();
+    // It is silent while its token expires.
+    let broker = Broker::with(&format!("{}{RULES}", auth("")));
     let mut ann = Client::with_token(&broker, &brief("ann"));
     ok(&ann.subscribe("/news/*"));
     let mut held = ann.held_connect();
@@ -96,6 +98,17 @@ fn k2_a_session_that_gets_no_fresh_token_ends() {
     refused(&only(ann.connect()), "402::session_unknown");
     refused(&polite.disconnect(), "402::session_unknown");
     assert_eq!(broker.metric("weft_subscriptions"), 0.0);
+}
+
+#[test]
+fn k2_whoever_slept_past_their_session_is_advised_to_shake_hands_a_little_later() {
+    let broker = broker();
+    let stale = token_until("ann", &[], now() - 1);
+    let reply = Client::new(&broker).handshake_with(json!({"ext": {"token": stale}}));
+    refused(&reply, "401::token_expired");
+    assert_eq!(reply["advice"]["reconnect"], "handshake", "{reply}");
+    assert!(reply["advice"]["interval"].as_u64() >= Some(1_000), "{reply}");
+    assert_eq!(broker.metric("weft_sessions"), 0.0);
 }
 
 #[test]
