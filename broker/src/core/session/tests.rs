@@ -1,5 +1,6 @@
 use super::*;
 use crate::core::frame::frame;
+use crate::core::held::Release;
 
 const BOUNDS: Bounds = Bounds {
     limits: QueueLimits { messages: 100, bytes: 1 << 20 },
