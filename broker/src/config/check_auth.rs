@@ -131,7 +131,8 @@ fn token_source(source: &TokenSource, item: &mut Item<'_>) {
             Some(rest) => !rest.starts_with(['/', '?', '#']) && !rest.is_empty(),
             None => !jwks.contains("://"),
         };
-        let text = format!("{jwks:?} is neither an address (http or https) nor a file");
+        // It may hold a password.
+        let text = "is neither an address (http or https) nor a file";
         item.unless(fine && !jwks.is_empty(), "jwks", text);
     }
     let range = HumanDuration::secs(1)..=HumanDuration::secs(24 * 3_600);

@@ -134,7 +134,7 @@ impl<N: Amount> FromStr for Rate<N> {
         let burst = burst.map(number).transpose()?;
         let amount = number(amount)?;
         if amount.number() == 0 {
-            return Ok(Self::OFF);
+            return Err(format!("{text:?} lets nothing through; no limit is \"off\""));
         }
         if burst.is_some_and(|burst| burst.number() == 0) {
             return Err(format!("{text:?} lets nothing through: a burst is at least 1"));
@@ -243,14 +243,11 @@ mod tests {
             ("1/h burst 10", "1/h burst 10"),
             ("off", "off"),
             ("0", "off"),
-            ("0/s", "off"),
         ] {
             assert_eq!(shown::<u64>(text), same, "{text}");
             assert_eq!(shown::<u64>(same), same, "{text}");
         }
-        for (text, same) in
-            [("1024KiB/s", "1MiB/s"), ("100/s burst 1MiB", "100B/s burst 1MiB"), ("0B/s", "off")]
-        {
+        for (text, same) in [("1024KiB/s", "1MiB/s"), ("100/s burst 1MiB", "100B/s burst 1MiB")] {
             assert_eq!(shown::<ByteSize>(text), same, "{text}");
         }
     }
@@ -273,6 +270,7 @@ mod tests {
         ] {
             assert!(shown::<u64>(text).contains("such as \"50/s\""), "{text}");
         }
+        assert!(shown::<u64>("0/s").contains("lets nothing through"));
         assert!(shown::<u64>("5/s burst 0").contains("at least 1"));
         assert!(shown::<ByteSize>("1MB/s").contains("64KiB/s burst 1MiB"));
     }

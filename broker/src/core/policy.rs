@@ -139,8 +139,10 @@ impl Rule {
         let has_claim =
             |(path, wanted): &(String, Value)| claimed(who, path, |value| value == wanted);
         let by_key = |key: &String| who.kind == Kind::Key && *key == *who.subject;
-        // What is for everybody is not for those who do not say who they are, unless that is meant.
-        let named = who.kind != Kind::Anonymous || !self.allows || !self.roles.is_empty();
+        // What is for everybody is not for those who do not say who they are, nor for those of whom a
+        // hook does not, unless that is meant.
+        let nameless = who.kind == Kind::Anonymous || who.subject.is_empty();
+        let named = !nameless || !self.allows || !self.roles.is_empty();
         named
             && (self.roles.is_empty() || self.roles.iter().any(has_role))
             && self.claims.iter().all(has_claim)

@@ -130,6 +130,8 @@ fn what_is_for_everybody_is_not_for_those_who_do_not_say_who_they_are() {
     let meant = Rule { roles: vec![super::super::principal::ANONYMOUS.into()], ..allow(&["/a"]) };
     check(&[meant], &nobody, "/a", Some(true));
     check(&[allow(&["/user/{sub}"])], &nobody, "/user/anonymous", None);
+    let unnamed = Principal { kind: Kind::Hook, subject: Arc::from(""), ..nobody };
+    check(&[allow(&["/**"])], &unnamed, "/a", None);
 }
 
 #[test]
