@@ -137,6 +137,7 @@ impl World {
         self.note(|| format!("client {who} reads it"));
         let now = self.now();
         let client = &mut self.clients[who];
+        client.read_at = now;
         let Arrival { reply, facts, doubts, serial, given, .. } = arrival;
         if facts.epoch != 0 && facts.epoch != client.epoch {
             return Ok(());

@@ -109,6 +109,8 @@ pub struct Client {
     /// The last time the broker can have heard of the session.
     pub contact: Duration,
     pub not_before: Duration,
+    /// The last time it read a reply.
+    pub read_at: Duration,
     pub sleep: Option<Sleep>,
     /// The broker may have forgotten the session.
     pub gone: bool,
@@ -134,6 +136,7 @@ impl Client {
             ledger: Ledger::default(),
             flight: None,
             ghosts: Vec::new(),
+            read_at: Duration::ZERO,
             contact: Duration::ZERO,
             not_before: Duration::ZERO,
             sleep: None,

@@ -75,8 +75,10 @@ impl World {
         let mut flight = Flight { request: Rc::clone(&request), stage: Stage::Failed, give_up };
         if self.faults && self.chance.percent(4) {
             self.note(|| format!("client {who} sends into the void {}", request.text));
-            // Its head may have come all the same, and the rest comes when the client is long gone.
-            if self.chance.percent(60) && request.is_lone_connect() {
+            // Its head may have come all the same, and the rest comes when the client is long gone. Not
+            // where it follows upon a reply of this moment: that was given before it.
+            let follows = self.clients[who].read_at == self.now();
+            if self.chance.percent(60) && request.is_lone_connect() && !follows {
                 // Before whatever else happens at this very moment of virtual time.
                 let arrived = self.instant() - Duration::from_nanos(1);
                 self.late.push(super::world::Late { who, request, arrived });
