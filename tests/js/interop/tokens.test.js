@@ -115,12 +115,13 @@ for (const library of ['cometd', 'faye']) {
     });
   }
 
-  for (const [what, wrong] of [
-    ['of another key', () => tokenFor(60, { secret: 'another of more than thirty-two bytes' })],
-    ['that has expired', () => tokenFor(-60)],
-    ['that is none', () => 'x'],
+  // With an expired token it may come again every second or three: a fresh one may be on its way.
+  for (const [what, wrong, again] of [
+    ['of another key', () => tokenFor(60, { secret: 'another of more than thirty-two bytes' }), 0],
+    ['that has expired', () => tokenFor(-60), 4],
+    ['that is none', () => 'x', 0],
   ]) {
-    test(`K1: ${library}: with a token ${what} it is told 401, and stops`, BOUND, async (t) => {
+    test(`K1: ${library}: with a token ${what} it is told 401, and ${again ? 'does not hurry' : 'stops'}`, BOUND, async (t) => {
       const [broker, leaves] = await start(t);
       const heard = await CLIENTS[library](leaves, broker.url, 'long-polling', async () => wrong());
       await eventually('it is refused', () => heard.errors.length > 0);
@@ -128,7 +129,7 @@ for (const library of ['cometd', 'faye']) {
       const responses = await broker.metric('weft_responses_total');
       await new Promise((resolve) => setTimeout(resolve, 3000));
       // One of them is the answer to what asks here.
-      assert.ok((await broker.metric('weft_responses_total')) <= responses + 2, 'nobody asks again and again');
+      assert.ok((await broker.metric('weft_responses_total')) <= responses + 2 + again, 'nobody asks again and again');
       assert.equal(await broker.metric('weft_sessions'), 0);
       assert.equal(heard.numbers.length, 0);
     });
