@@ -70,6 +70,11 @@ if [ -n "$long" ]; then
     --include-ignored --nocapture --test-threads 1
   say "long: what compression costs and saves"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test compression -- --ignored --nocapture
+  say "long: 300 random policies on every way in"
+  WEFT_LONG=1 cargo test --release --locked -p weft-tests --test auth -- --nocapture random
+  say "long: attacks that last a minute each"
+  WEFT_LONG=1 cargo test --release --locked -p weft-tests --test attacks -- \
+    --nocapture --test-threads 1 slow crowds
   say "long: 200 sleepers while five million messages pass"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test sleepers -- \
     --ignored --nocapture

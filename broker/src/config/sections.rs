@@ -214,8 +214,9 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// How long a request's head may take to arrive on an idle connection; one that begins behind
-    /// another request has until `idle_timeout`. Default 10s: slow heads are an attack.
+    /// How long a connection may take to its first request, and a request's head to arrive on an idle
+    /// one; a head that begins behind another request has until `idle_timeout`. Default 10s: slow heads
+    /// are an attack.
     pub head_timeout: HumanDuration,
     /// How long a request's body may take to arrive, and how long the reader of a response may take
     /// nothing of it. Default 30s: a phone needs some time for 1MiB.
