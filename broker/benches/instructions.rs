@@ -138,7 +138,7 @@ fn counted(work: &mut dyn FnMut()) {
 fn run(wanted: &str) {
     let (_, prepare) = COUNTS.iter().find(|(name, _)| *name == wanted).expect("a name");
     let (_, mut work) = prepare();
-    (0..8).for_each(|_| work());
+    (0..10).for_each(|_| work());
     counted(&mut work);
 }
 

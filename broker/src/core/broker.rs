@@ -283,10 +283,10 @@ impl Broker {
         }
         let new: Vec<Arc<str>> = parsed
             .iter()
-            .filter(|pattern| !pattern.is_service() && !own.patterns.contains(pattern.as_str()))
+            .filter(|pattern| !pattern.is_service() && !own.has(pattern.as_str()))
             .map(|pattern| Arc::from(pattern.as_str()))
             .collect();
-        if own.patterns.len() + new.len() > self.options.subscriptions_per_session {
+        if own.len() + new.len() > self.options.subscriptions_per_session {
             return Err(Error::TooManySubscriptions);
         }
         // Before the look at what is missing: whatever goes from now on is yet to be told.
@@ -297,12 +297,10 @@ impl Broker {
         }
         let opening = self.opening(&new, replay, &beginning, last);
         self.set_cursors(session, &beginning, opening, replay.is_some());
-        for pattern in new {
-            self.subscriptions.join(&pattern, session);
-            own.patterns.insert(pattern);
-        }
+        let joined = new.iter().map(|pattern| self.subscriptions.join(pattern, session));
+        own.add(joined);
         self.opened(session);
-        session.state.lock().subscriptions = own.patterns.len();
+        session.state.lock().subscriptions = own.len();
         drop(own);
         self.wake_if_news(session, wakes);
         let gaps = self.tell(beginning, patterns.len());
@@ -315,20 +313,18 @@ impl Broker {
     pub fn unsubscribe(&self, session: &SessionHandle, patterns: &[Cow<'_, str>]) {
         const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
         let mut own = own(session);
-        for text in patterns {
-            if let Some(pattern) = own.patterns.take(&**text) {
-                self.subscriptions.leave(&pattern, session);
-            }
+        for pattern in own.take(patterns) {
+            self.subscriptions.leave(&pattern, session);
         }
         let mut state = session.state.lock();
-        state.subscriptions = own.patterns.len();
+        state.subscriptions = own.len();
         // What comes while nothing of a channel is wanted is not to be read by going back.
         state.queue.fix();
         let Some(behind) = &mut state.behind else { return };
         let unread = behind.retain(|name| {
             let mut wanted = false;
             if let Ok(channel) = ChannelName::parse(name, &ANY) {
-                channel.patterns(|pattern| wanted |= own.patterns.contains(pattern));
+                channel.patterns(|pattern| wanted |= own.has(pattern));
             }
             wanted
         });

@@ -24,6 +24,7 @@ pub mod held;
 pub mod history;
 pub mod id;
 mod marks;
+mod members;
 pub mod options;
 pub mod outlet;
 pub mod past;
