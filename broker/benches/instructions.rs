@@ -30,8 +30,9 @@ const CHANNEL: &str = "/stock/us/weft";
 type Work = (usize, Box<dyn FnMut()>);
 
 /// All that is counted: what it is called, and how to prepare it.
-const COUNTS: [(&str, fn() -> Work); 8] = [
+const COUNTS: [(&str, fn() -> Work); 9] = [
     ("decode, per message", decode),
+    ("decode, per message of a hundred", decode_many),
     ("encode, per event", encode),
     ("queue, per message in and out", queue),
     ("route, per look among 10,000 channels", route),
@@ -42,9 +43,17 @@ const COUNTS: [(&str, fn() -> Work); 8] = [
 ];
 
 fn decode() -> Work {
+    decode_some(1)
+}
+
+fn decode_many() -> Work {
+    decode_some(100)
+}
+
+fn decode_some(n: usize) -> Work {
     let one = format!(r#"{{"channel":"{CHANNEL}","clientId":"c","id":"17","data":{DATA}}}"#);
-    let (text, limits) = (format!("[{}]", vec![one; 100].join(",")), DecodeLimits::default());
-    (100, Box::new(move || drop(Body::text(&text).messages(&limits).expect("messages"))))
+    let (text, limits) = (format!("[{}]", vec![one; n].join(",")), DecodeLimits::default());
+    (n, Box::new(move || drop(Body::text(&text).messages(&limits).expect("messages"))))
 }
 
 fn encode() -> Work {
@@ -83,6 +92,8 @@ fn route() -> Work {
 
 fn publish() -> Work {
     let rig = Rig::keeping(1_000);
+    // Else there are no tables to look into.
+    let _session = rig.session(&["/stock/us/other", "/stock/uk/*", "/bond/**"]);
     let work = move || {
         for _ in 0..100 {
             rig.publish(CHANNEL);

@@ -14,6 +14,7 @@ use weft_persistence::Marked;
 use weft_protocol::{Advice, ChannelLimits, ChannelName, Error, Gap, Pattern, Reconnect, Replay};
 
 use super::browsers::Browsers;
+pub use super::census::Census;
 use super::channels::{Channels, Store, blocking};
 use super::clock::Clock;
 use super::crowd::POLL_MOST;
@@ -99,23 +100,6 @@ pub struct Origin {
     pub doubt: i64,
     /// The highest position that may be given out at first; `None` = no bound.
     pub ceiling: Option<i64>,
-}
-
-/// What the gauges show, counted when asked.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Census {
-    /// Sessions that live.
-    pub sessions: usize,
-    /// Connects held right now.
-    pub held: usize,
-    /// Messages queued, those that lack proof of receipt included.
-    pub queued: usize,
-    /// Bytes that these add up to, shared messages counted once per queue.
-    pub queued_bytes: usize,
-    /// Sessions that have yet to read from the backlog.
-    pub behind: usize,
-    /// Subscriptions that stand.
-    pub subscriptions: usize,
 }
 
 impl Broker {
@@ -383,7 +367,12 @@ impl Broker {
 
     /// Notes a sign of life, and moves the session's deadline forward if that is now too late.
     pub(crate) fn touch(&self, session: &Arc<SessionHandle>, state: &mut Session) {
-        state.contact = self.clock.now();
+        self.touch_at(session, state, self.clock.now());
+    }
+
+    /// The same where the time is known already.
+    pub(crate) fn touch_at(&self, session: &Arc<SessionHandle>, state: &mut Session, now: Instant) {
+        state.contact = now;
         let idle_max = self.idle_max(state);
         if let Some(at) = state.expires_at(idle_max).filter(|&at| at < state.armed) {
             self.rearm(session, state, at);
@@ -429,22 +418,6 @@ impl Broker {
     pub(crate) fn later(&self, reconnect: Reconnect, spread: u64) -> Advice {
         let interval_ms = millis(self.options.interval).max(1_000) + spread % 2_000;
         Advice { interval_ms, ..self.advice(reconnect) }
-    }
-
-    /// Counts everything that the gauges show.
-    #[must_use]
-    pub fn census(&self) -> Census {
-        let mut census = Census::default();
-        self.registry.for_each(|session| {
-            let state = session.state.lock();
-            census.subscriptions += state.subscriptions;
-            census.sessions += 1;
-            census.held += usize::from(state.hold.is_some());
-            census.queued += state.queue.len();
-            census.queued_bytes += state.queue.bytes();
-            census.behind += usize::from(state.is_behind());
-        });
-        census
     }
 
     /// How many browsers have sessions that hold or held; none when no session is left.

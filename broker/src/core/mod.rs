@@ -11,6 +11,7 @@ pub mod audit;
 mod behind;
 pub mod broker;
 pub mod browsers;
+mod census;
 pub mod channels;
 pub mod clock;
 pub mod connect;

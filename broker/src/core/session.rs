@@ -156,7 +156,8 @@ pub struct Session {
     pub(crate) proof: Proof,
     /// Its part in what is bounded at once.
     pub(crate) crowd: Crowd,
-    superseded: VecDeque<Instant>,
+    /// When connects that it held were replaced, if any was.
+    superseded: Option<Box<VecDeque<Instant>>>,
 }
 
 impl Session {
@@ -186,7 +187,7 @@ impl Session {
             overrun: false,
             proof: Proof::default(),
             crowd: Crowd::default(),
-            superseded: VecDeque::new(),
+            superseded: None,
         }
     }
 

@@ -46,7 +46,8 @@ pub(super) struct PendingConnect<Id> {
     pub(super) payer: Payer,
     /// The limit that stopped it, if one did.
     pub(super) limited: Option<Limited>,
-    pub(super) timesync: Option<(TimesyncRequest, i64)>,
+    /// In a box, since few ask for it and many wait.
+    pub(super) timesync: Option<Box<(TimesyncRequest, i64)>>,
 }
 
 impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
@@ -74,7 +75,7 @@ impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
             outcome: connected.outcome,
             advice: connected.advice,
             ext: ReplyExt {
-                timesync: answer_timesync(self.timesync.as_ref(), broker),
+                timesync: answer_timesync(self.timesync.as_deref(), broker),
                 gaps: connected.batch.gaps,
                 ack: connected.ack.map(Ack::Number),
                 ..ReplyExt::default()
@@ -105,7 +106,7 @@ impl HeldConnect {
                 holds_up: pending.holds_up,
                 payer: pending.payer,
                 limited: None,
-                timesync: pending.timesync,
+                timesync: pending.timesync.clone(),
             },
             held: None,
         }
