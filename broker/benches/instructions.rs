@@ -114,8 +114,10 @@ fn fan_out() -> Work {
 fn poll() -> Work {
     let rig = Rig::keeping(1_000);
     let polls: Vec<_> = (0..100).map(|_| rig.poller(&[CHANNEL])).collect();
+    let mut turn = 0;
     let work = move || {
-        let mut held: Vec<_> = polls.iter().map(|poll| rig.connect(poll)).collect();
+        turn = 1 - turn;
+        let mut held: Vec<_> = polls.iter().map(|poll| rig.connect(&poll[turn])).collect();
         held.iter_mut().for_each(|held| assert!(held.poll().is_none()));
         rig.publish(CHANNEL);
         held.iter_mut().for_each(|held| drop(held.poll().expect("an answer")));
