@@ -15,7 +15,7 @@ case "${1:-}" in
     ;;
   start)
     announce "http://127.0.0.1:$(($2 + 1))/readyz"
-    exec "$WEFT_BIN" --config weft.toml --data "$3/data" \
+    exec env -u WEFT_BIN "$WEFT_BIN" --config weft.toml --data "$3/data" \
       --listen "127.0.0.1:$2" --admin "127.0.0.1:$(($2 + 1))"
     ;;
   *) usage ;;
