@@ -134,6 +134,8 @@ const COLUMNS = {
     times: 'memory',
     'bytes / session': (entry) => spread(entry, 'memory'),
     'CPU µs / arrival': (entry) => spread(entry, 'arrival'),
+    'arrivals / s': (entry) => plain(entry, 'pace'),
+    'one message to all, ms': (entry) => plain(entry, 'broadcast'),
   },
   publish: {
     times: 'cpu',

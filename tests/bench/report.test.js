@@ -42,9 +42,20 @@ test('a sweep is as good as its best rate that kept up, and its curve is that of
 });
 
 test('a sweep in which nothing kept up has no best rate', () => {
-  const { points } = figures('sweep', { points: [{ rate_intended: 10, kept_up: false }] });
-  assert.equal(points.length, 1);
-  assert.equal(figures('sweep', { points: [] }).deliveries, undefined);
+  const [{ result }] = entries.filter(({ work }) => work === 'overload-lp');
+  const slow = { sweep: { steps: result.sweep.steps.slice(3) } };
+  const found = figures('sweep', slow);
+  assert.deepEqual([found.points.length, found.deliveries, found.limited], [1, undefined, false]);
+});
+
+test('a sweep that ends where the generator is at its limit says so', () => {
+  const [{ result }] = entries.filter(({ work }) => work === 'overload-lp');
+  const steps = structuredClone(result.sweep.steps);
+  steps[3].generator.limited = true;
+  assert.equal(figures('sweep', { sweep: { steps } }).limited, true);
+  steps[0].generator.limited = true;
+  steps[3].generator.limited = false;
+  assert.equal(figures('sweep', { sweep: { steps } }).limited, false);
 });
 
 test('targets are met, missed or not measured, against the best of those that are named', () => {
