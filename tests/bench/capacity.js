@@ -1,5 +1,6 @@
 // What sessions cost weft in memory and CPU, and what that makes for a million of them.
 //   node capacity.js --document DOCUMENT.md [--quick]
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -31,7 +32,8 @@ async function watched(run) {
   const peak = Math.max(...samples.map((sample) => sample.sockets));
   const full = samples.filter((sample) => sample.sockets >= peak * 0.99);
   // Of one end of a connection: the other is the generator's.
-  const each = (name) => (median(full.map((sample) => sample[name])) - before[name]) / (peak - before.sockets);
+  const grown = (name) => median(full.map((sample) => sample[name])) - before[name];
+  const each = (name) => Math.max(0, grown(name)) / (peak - before.sockets);
   return { result, seen: { slab: before.slab && each('slab'), buffers: each('buffers') } };
 }
 
@@ -52,6 +54,12 @@ async function idle(transport, clients) {
   }
 }
 
+/** How many connections wait to be taken in before further ones are turned away. */
+function acceptQueue(port) {
+  const { stdout } = spawnSync('ss', ['-ltnH', `sport = :${port}`], { encoding: 'utf8' });
+  return Number(/^LISTEN\s+\d+\s+(\d+)/.exec(stdout ?? '')?.[1] ?? NaN);
+}
+
 /** Everybody at once, after a restart of a server that has something on disk. */
 async function storm(transport, clients) {
   const first = await start('weft');
@@ -64,10 +72,11 @@ async function storm(transport, clients) {
   const began = Date.now();
   const server = await start('weft', first);
   const restart = Date.now() - began;
+  const queue = acceptQueue(server.port);
   try {
     const args = ['idle', '--clients', String(clients), '--connect-concurrency', String(clients), '--hold', '1'];
     const result = await generate([...args, ...target(server, transport)], LIMIT);
-    return { transport, clients, restart, ...figures('idle', result) };
+    return { transport, clients, restart, queue, ...figures('idle', result) };
   } finally {
     await server.stop();
   }
@@ -186,11 +195,12 @@ const text = [
   ),
   '## All at once after a restart\n',
   table(
-    ['sessions', 'transport', 'restart ms', 'all are there after s', 'CPU µs / arrival'],
+    ['sessions', 'transport', 'restart ms', 'accept queue', 'all are there after s', 'CPU µs / arrival'],
     storms
       .filter((each) => !each.failure)
       .map((each) => [
-        ...[whole(each.clients), each.transport, whole(each.restart), tenth(each.seconds), tenth(each.arrival)],
+        ...[whole(each.clients), each.transport, whole(each.restart), whole(each.queue), tenth(each.seconds)],
+        tenth(each.arrival),
       ]),
   ),
   '## A million\n',

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { figures } from './figures.js';
 import { generate, install, ROOT, start, version } from './run.js';
-import { PARTIES, PEERS, WARM_UP, WORKS } from './works.js';
+import { PARTIES, PEERS, WARM_UP, WARM_UP_SECONDS, WORKS } from './works.js';
 
 const LIMIT = { fanout: 90, rooms: 90, idle: 180, publish: 60, sweep: 420 };
 
@@ -62,16 +62,18 @@ note({
 
 /** One run on a server of its own. */
 async function measure(work, name, round, best) {
-  const { command, args, quick, from, fresh } = WORKS[work];
+  const { command, args, quick, fresh, ...more } = WORKS[work];
   const party = PARTIES[name];
   // Where a party was best once, later sweeps of it need not begin far below.
-  const begin = from === undefined ? [] : ['--from', String(best === undefined ? from : Math.max(1, best / 2))];
+  const first = values.quick ? more.quickFrom : more.from;
+  const begin = first === undefined ? [] : ['--from', String(best === undefined ? first : Math.max(1, best / 2))];
   const options = [...merged(args, values.quick ? quick : []), ...begin];
   const entry = { work, party: name, round, options, load: loadavg()[0] };
   const server = await start(party.peer);
   try {
     const to = party.args(server.port);
-    if (!fresh) await generate([...WARM_UP, ...to], LIMIT.fanout);
+    const warm = [...WARM_UP, WARM_UP_SECONDS[values.quick ? 'quick' : 'long']];
+    if (!fresh) await generate([...warm, ...to], LIMIT.fanout);
     const found = await generate([command, ...options, ...to, '--server-pid', String(server.pid)], LIMIT[command]);
     return { ...entry, result: found };
   } catch (error) {

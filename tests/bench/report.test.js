@@ -151,10 +151,10 @@ test('everybody who takes part in a work or a target is there', () => {
   }
 });
 
-test("the kernel's objects are counted by those in use", () => {
+test("the kernel's objects are those in use, and a file for each socket", () => {
   const text =
     'slabinfo - version: 2.1\n# name <active_objs> <num_objs> <objsize>\n' +
     'TCP 10 14 2432 13 8 : tunables 0 0 0\nfilp 100 120 256 32 2 : x\nother 9 9 9 9 9 : x\n';
-  assert.equal(slab(text), 10 * 2432 + 100 * 256);
-  assert.equal(slab(''), undefined);
+  assert.equal(slab(text, 5), 10 * 2432 + 5 * 256);
+  assert.equal(slab('', 5), undefined);
 });

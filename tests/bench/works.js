@@ -45,8 +45,8 @@ const light = ['--subscribers', '1000', '--rate', '20', '--payload', '100'];
 const rooms = ['--clients', '1000', '--rooms', '100', '--rooms-per-client', '10', '--payload', '100'];
 
 /**
- * The works: `command` and `args` of the generator, the same for all; what differs in the quick form;
- * and where a sweep begins, which is half of what the party was best at once that is known.
+ * The works: `command` and `args` of the generator, the same for all; what differs in the quick form; and
+ * the rate from which a sweep goes up. `fresh` ones are not warmed up.
  */
 export const WORKS = {
   'light-lp': {
@@ -54,38 +54,41 @@ export const WORKS = {
     parties: LONG_POLLING,
     command: 'fanout',
     args: [...light, '--seconds', '10'],
-    quick: ['--seconds', '3'],
+    quick: ['--seconds', '2', '--drain', '2'],
   },
   'light-ws': {
     title: 'WebSocket, light load: 1,000 subscribers, 20 messages a second',
     parties: WEBSOCKET,
     command: 'fanout',
     args: [...light, '--seconds', '10'],
-    quick: ['--seconds', '3'],
+    quick: ['--seconds', '2', '--drain', '2'],
   },
   'overload-lp': {
     title: 'Long-polling, overload: 1,000 subscribers, the most with p99 within a second',
     parties: LONG_POLLING,
     command: 'sweep',
     from: 10,
+    quickFrom: 40,
     args: ['--work', 'fanout', '--subscribers', '1000', '--payload', '100', '--limit-ms', '1000', '--seconds', '3'],
-    quick: ['--seconds', '1', '--factor', '2'],
+    quick: ['--seconds', '1', '--factor', '2', '--drain', '2'],
   },
   'overload-ws': {
     title: 'WebSocket, overload: 100 subscribers, the most with p99 within a second',
     parties: WEBSOCKET,
     command: 'sweep',
     from: 200,
+    quickFrom: 800,
     args: ['--work', 'fanout', '--subscribers', '100', '--payload', '100', '--limit-ms', '1000', '--seconds', '3'],
-    quick: ['--seconds', '1', '--factor', '2'],
+    quick: ['--seconds', '1', '--factor', '2', '--drain', '2'],
   },
   'rooms-lp': {
     title: 'Rooms, long-polling: 1,000 clients in 10 of 100 rooms, the most with p99 below 100 ms',
     parties: ['weft-lp', 'nchan-lp', ...COMETD, 'faye-lp'],
     command: 'sweep',
     from: 20,
+    quickFrom: 80,
     args: ['--work', 'rooms', ...rooms, '--limit-ms', '100', '--seconds', '3'],
-    quick: ['--seconds', '1', '--factor', '2'],
+    quick: ['--seconds', '1', '--factor', '2', '--drain', '2'],
   },
   'idle-lp': {
     title: 'Idle long polls: sessions that wait',
@@ -113,7 +116,8 @@ export const WORKS = {
 };
 
 /** What programs need before they are as fast as they get. */
-export const WARM_UP = ['fanout', '--subscribers', '200', '--rate', '50', '--seconds', '3', '--payload', '100'];
+export const WARM_UP = ['fanout', '--subscribers', '200', '--rate', '50', '--payload', '100', '--seconds'];
+export const WARM_UP_SECONDS = { long: '3', quick: '1' };
 
 /**
  * What was set out to be reached: `of` weft's party, `metric` of that work (figures.js), against the best
