@@ -66,7 +66,7 @@ async function measure(work, name, round, best) {
   const party = PARTIES[name];
   // Where a party was best once, later sweeps of it need not begin far below.
   const first = values.quick ? more.quickFrom : more.from;
-  const begin = first === undefined ? [] : ['--from', String(best === undefined ? first : Math.max(1, best / 2))];
+  const begin = first === undefined ? [] : ['--from', String(best ? Math.max(1, best / 2) : first)];
   const options = [...merged(args, values.quick ? quick : []), ...begin];
   const entry = { work, party: name, round, options, load: loadavg()[0] };
   const server = await start(party.peer);

@@ -27,7 +27,9 @@ function sweep({ steps }) {
   const best = points.findLastIndex(({ kept }) => kept);
   // At the next it was over: if the generator was at its limit there, it may have been the reason.
   const limited = [points[best], points[best + 1]].some((each) => each?.limited);
-  return { ...points[best], limited, points };
+  // That nothing kept up is a result, too.
+  const none = { rate: 0, deliveries: 0 };
+  return { ...(points[best] ?? none), limited, points };
 }
 
 /** What a run says. */

@@ -64,6 +64,7 @@ export function judge(target, summary) {
 
 const digits = (n) => {
   if (n === undefined) return '–';
+  if (n === 0) return '0';
   if (n >= 1000) return Math.round(n).toLocaleString('en');
   return n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2);
 };
