@@ -15,4 +15,10 @@ if [ "${1:-}" = --quick ]; then
   document=target/bench/capacity.md
   cp docs/capacity.md "$document"
 fi
-node tests/bench/capacity.js --document "$document" "$@"
+# Whoever ends this ends that, which ends its servers by their pids.
+node tests/bench/capacity.js --document "$document" "$@" &
+measuring=$!
+trap 'kill "$measuring" 2>/dev/null' EXIT
+trap 'exit 1' INT TERM HUP
+wait "$measuring"
+trap - EXIT

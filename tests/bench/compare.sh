@@ -39,7 +39,13 @@ fi
 ulimit -n "$(ulimit -Hn)"
 results=target/bench/$form.jsonl
 mkdir -p target/bench
-node tests/bench/compare.js --out "$results" "$@"
+# Whoever ends this ends that, which ends its servers by their pids.
+node tests/bench/compare.js --out "$results" "$@" &
+measuring=$!
+trap 'kill "$measuring" 2>/dev/null' EXIT
+trap 'exit 1' INT TERM HUP
+wait "$measuring"
+trap - EXIT
 
 document=docs/performance.md
 if [ "$form" != compare ]; then

@@ -158,7 +158,8 @@ function workTable(work, summary) {
     const entry = summary[work][party];
     const ratio = entry[times]?.value / base;
     const made = Object.values(columns).map((make) => make(entry));
-    return [PARTIES[party].name, made[0], Number.isFinite(ratio) ? digits(ratio) : '–', ...made.slice(1)];
+    const name = command === 'publish' ? PARTIES[party].peer : PARTIES[party].name;
+    return [name, made[0], Number.isFinite(ratio) ? digits(ratio) : '–', ...made.slice(1)];
   });
   const names = Object.keys(columns);
   return table(['', names[0], '× weft', ...names.slice(1)], rows);
