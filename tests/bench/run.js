@@ -15,12 +15,13 @@ const [SERVER_CORE, GENERATOR_CORE] = (process.env.BENCH_CORES ?? '0,1').split('
 const READY_WITHIN = 30_000;
 const GONE_WITHIN = 5_000;
 
-// Everything that runs because of us.
+// Everything that runs because of us, and its files.
 const running = new Set();
-const killAll = () => {
+const folders = new Set();
+process.once('exit', () => {
   for (const pid of running) signal(pid, 'SIGKILL');
-};
-process.once('exit', killAll);
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(name, () => process.exit(1));
 
 function signal(pid, name) {
@@ -76,6 +77,7 @@ const isFree = (port) =>
 /** A server of the peer on its core: its port, the pid that does the work, and how to end it. */
 export async function start(peer, { env = {}, directory = mkdtempSync(join(tmpdir(), 'weft-bench-')), port } = {}) {
   port ??= await freePort();
+  folders.add(directory);
   const log = openSync(join(directory, 'stderr'), 'a');
   const child = spawn('taskset', ['-c', SERVER_CORE, script(peer), 'start', String(port), directory], {
     stdio: ['ignore', 'pipe', log],
@@ -93,7 +95,9 @@ export async function start(peer, { env = {}, directory = mkdtempSync(join(tmpdi
       running.delete(pid);
     }
     await gone;
-    if (!keep) rmSync(directory, { recursive: true, force: true });
+    if (keep) return;
+    rmSync(directory, { recursive: true, force: true });
+    folders.delete(directory);
   };
   const ready = new Promise((resolve, reject) => {
     createInterface(child.stdout).on('line', (words) => {
