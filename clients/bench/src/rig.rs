@@ -165,7 +165,9 @@ impl Rig {
                 leaving += usize::from(self.engine.leave(next));
                 next += 1;
             }
-            self.engine.turn(until)?;
+            if leaving > 0 {
+                self.engine.turn(until)?;
+            }
             while let Some(news) = self.engine.cx.news.pop_front() {
                 leaving -= usize::from(matches!(news, News::Left));
             }
