@@ -153,7 +153,7 @@ fn whoever_is_not_there_or_says_no_is_named() {
         "0".repeat(64)
     );
     let keys = Broker::with(&keys);
-    for (to, text) in [(nobody, "refused"), (keys.listen, "403")] {
+    for (to, text) in [(nobody, "refused"), (keys.listen, "401::token_missing")] {
         let output = bench(to, "fanout --subscribers 1");
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && error.contains(text), "{error}");

@@ -35,6 +35,10 @@ pub(crate) fn of(report: &Report) -> String {
         let each = publish.cpu_us_per_publish.map(|us| format!(", {us:.1} us of server CPU each"));
         line(&mut text, "accepted", &format!("{rate}/s{}", each.unwrap_or_default()));
     }
+    if report.idle.is_none() && figures.rate_intended > 0.0 {
+        let (intended, achieved) = (figures.rate_intended, figures.rate_achieved);
+        line(&mut text, "rate", &format!("{intended:.1} messages/s, achieved {achieved:.1}"));
+    }
     common(&mut text, figures);
     if figures.received > 0 {
         text.push('\n');
@@ -45,10 +49,6 @@ pub(crate) fn of(report: &Report) -> String {
 }
 
 fn common(text: &mut String, figures: &Figures) {
-    if figures.rate_intended > 0.0 {
-        let (intended, achieved) = (figures.rate_intended, figures.rate_achieved);
-        line(text, "rate", &format!("{intended:.1} messages/s, achieved {achieved:.1}"));
-    }
     let Figures { published, expected, received, .. } = figures;
     let [published, expected, received] =
         [published, expected, received].map(|count| thousands(*count as f64));

@@ -56,7 +56,7 @@ pub(super) fn measure(
         rate_intended: rate,
         rate_achieved: count as f64 / ((sent - begun) as f64 + step) * 1e6,
     };
-    rig.wait(LINGER)?;
+    rig.wait("repeats", LINGER)?;
     let (tally, crowd) = (&rig.engine.cx.tally, rig.subscribers());
     Ok(Figures::new(tally, &window, &rig.set_up, crowd, common.limit_ms))
 }
