@@ -60,7 +60,7 @@ pub enum Command {
     Bench {
         /// How much of what
         #[command(subcommand)]
-        work: weft_bench::Work,
+        work: Box<weft_bench::Work>,
     },
 }
 

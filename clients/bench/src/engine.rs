@@ -138,17 +138,17 @@ impl Engine {
     /// # Errors
     /// If the system does not let it wait.
     pub(crate) fn turn(&mut self, until: u64) -> Result<(), String> {
-        self.tick();
+        self.now();
         let until = self.cx.alarms.peek().map_or(until, |Reverse((at, _))| until.min(*at));
         let wait = until.saturating_sub(self.cx.now);
         let mut ready = std::mem::take(&mut self.ready);
         let waited = self.poll.wait(wait, &mut ready);
         for event in ready.drain(..) {
-            self.tick();
+            self.now();
             self.handle(event);
         }
         self.ready = ready;
-        self.tick();
+        self.now();
         while let Some(&Reverse((at, who))) = self.cx.alarms.peek() {
             if at > self.cx.now {
                 break;
@@ -163,8 +163,10 @@ impl Engine {
         waited.map_err(|error| format!("epoll: {error}"))
     }
 
-    fn tick(&mut self) {
+    /// Looks at the clock; microseconds.
+    pub(crate) fn now(&mut self) -> u64 {
         self.cx.now = self.clock.now();
+        self.cx.now
     }
 
     fn handle(&mut self, event: Ready) {

@@ -3,11 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+/// Nanoseconds of a thread.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ran {
+    ran: u64,
+    /// For a processor, being ready to run.
+    waited: u64,
+}
+
 /// A moment of some processes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sample {
-    /// Nanoseconds that each thread has run so far.
-    threads: BTreeMap<(u32, u32), u64>,
+    /// What each thread has had so far.
+    threads: BTreeMap<(u32, u32), Ran>,
     /// The same of all, those that are gone included, in steps of 10 ms; in seconds.
     ticks: f64,
     /// Memory in use, in bytes.
@@ -42,10 +50,10 @@ impl Sample {
         self.peak += kibibytes(&status, "VmHWM:")? * 1024;
         for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
             let Ok(stat) = fs::read_to_string(task.path().join("schedstat")) else { continue };
-            let ran = stat.split(' ').next().and_then(|text| text.parse().ok());
-            let id = task.file_name().to_str().and_then(|name| name.parse().ok());
-            if let (Some(ran), Some(id)) = (ran, id) {
-                self.threads.insert((pid, id), ran);
+            let mut fields = stat.split(' ').map(|text| text.parse().unwrap_or_default());
+            let (Some(ran), Some(waited)) = (fields.next(), fields.next()) else { continue };
+            if let Some(id) = task.file_name().to_str().and_then(|name| name.parse().ok()) {
+                self.threads.insert((pid, id), Ran { ran, waited });
             }
         }
         Some(())
@@ -54,13 +62,25 @@ impl Sample {
     /// Processor time since an earlier sample, in seconds. It is exact while no thread ends, and good
     /// to 20 ms otherwise.
     pub(crate) fn cpu_since(&self, before: &Self) -> f64 {
-        let ran = self.threads.iter().map(|(id, now)| {
-            now.saturating_sub(before.threads.get(id).copied().unwrap_or_default())
-        });
-        let exact = ran.sum::<u64>() as f64 / 1e9;
+        let exact = self.since(before, |thread| thread.ran);
         let ended = before.threads.keys().any(|id| !self.threads.contains_key(id));
-        let unknown = self.threads.values().all(|&ran| ran == 0);
+        let unknown = self.threads.values().all(|thread| thread.ran == 0);
         if ended || unknown { exact.max(self.ticks - before.ticks) } else { exact }
+    }
+
+    /// How long its threads were ready to run and had no processor, since an earlier sample, in
+    /// seconds: others had it.
+    pub(crate) fn waited_since(&self, before: &Self) -> f64 {
+        self.since(before, |thread| thread.waited)
+    }
+
+    /// What all threads have had of something since, in seconds.
+    fn since(&self, before: &Self, of: impl Fn(&Ran) -> u64) -> f64 {
+        let each = self
+            .threads
+            .iter()
+            .map(|(id, now)| of(now).saturating_sub(before.threads.get(id).map_or(0, &of)));
+        each.sum::<u64>() as f64 / 1e9
     }
 }
 
@@ -88,7 +108,7 @@ mod tests {
     #[test]
     fn what_a_thread_that_ended_has_used_is_not_lost() {
         let sample = |threads: &[(u32, u64)], ticks| Sample {
-            threads: threads.iter().map(|&(id, ran)| ((1, id), ran)).collect(),
+            threads: threads.iter().map(|&(id, ran)| ((1, id), Ran { ran, waited: 1 })).collect(),
             ticks,
             ..Sample::default()
         };

@@ -61,6 +61,7 @@ pub(crate) struct Server {
     pub(crate) cpu_us_per_message: f64,
     pub(crate) cpu_seconds: f64,
     pub(crate) core_share: f64,
+    pub(crate) wait_share: f64,
     pub(crate) rss_before: u64,
     pub(crate) rss_after: u64,
     pub(crate) rss_peak: u64,
@@ -71,6 +72,7 @@ pub(crate) struct Server {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Generator {
     pub(crate) core_share: f64,
+    pub(crate) wait_share: f64,
     pub(crate) cpu_us_per_message: f64,
     pub(crate) limited: bool,
     pub(crate) lateness_ms: Percentiles,
@@ -124,8 +126,8 @@ impl Percentiles {
 pub(crate) struct Window {
     /// From the first message's time to the last arrival, in seconds.
     pub(crate) seconds: f64,
-    /// The generator's CPU time in that, in seconds.
-    pub(crate) own_cpu: f64,
+    /// The generator before and after.
+    pub(crate) own: (Sample, Sample),
     pub(crate) server: Option<(Sample, Sample)>,
     /// Messages a second; 0 if there is no such thing.
     pub(crate) rate_intended: f64,
@@ -143,7 +145,8 @@ impl Figures {
         let ledger = &tally.ledger;
         let per = |total: f64, count: u64| if count == 0 { 0.0 } else { total / count as f64 };
         let seconds = window.seconds.max(1e-6);
-        let core_share = window.own_cpu / seconds;
+        let own_cpu = window.own.1.cpu_since(&window.own.0);
+        let core_share = own_cpu / seconds;
         let server = window.server.as_ref().map(|(before, after)| {
             let cpu = after.cpu_since(before);
             let (start, crowd) = (&set_up.before, &set_up.settled);
@@ -157,6 +160,7 @@ impl Figures {
                 cpu_us_per_message: per(cpu * 1e6, tally.received),
                 cpu_seconds: cpu,
                 core_share: cpu / seconds,
+                wait_share: after.waited_since(before) / seconds,
                 rss_before: start.as_ref().map_or(0, |start| start.rss),
                 rss_after: after.rss,
                 rss_peak: after.peak,
@@ -165,11 +169,13 @@ impl Figures {
             }
         });
         let latency_ms = Percentiles::of(&tally.latency);
+        let taken = !tally.errors.keys().any(|kind| kind.starts_with("publish_"));
         Self {
             server,
             generator: Generator {
                 core_share,
-                cpu_us_per_message: per(window.own_cpu * 1e6, tally.received),
+                wait_share: window.own.1.waited_since(&window.own.0) / seconds,
+                cpu_us_per_message: per(own_cpu * 1e6, tally.received),
                 limited: core_share > LIMITED,
                 lateness_ms: Percentiles::of(&tally.lateness),
             },
@@ -188,7 +194,7 @@ impl Figures {
             rate_intended: window.rate_intended,
             rate_achieved: window.rate_achieved,
             deliveries_per_second: tally.received as f64 / seconds,
-            kept_up: ledger.lost() == 0 && latency_ms.p99 <= limit_ms,
+            kept_up: taken && ledger.lost() == 0 && latency_ms.p99 <= limit_ms,
             errors: tally.errors.clone(),
             latency: tally.latency.clone(),
         }

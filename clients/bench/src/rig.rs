@@ -17,6 +17,8 @@ use crate::target::Target;
 
 /// Without anybody getting ready for so long, setting up has failed; in microseconds.
 const PATIENCE: u64 = 20_000_000;
+/// While nothing happens, somebody may look at the progress so often, in microseconds.
+const WAIT: u64 = 500_000;
 /// For saying goodbye, all of them together, in microseconds.
 const GOODBYE: u64 = 5_000_000;
 
@@ -98,7 +100,7 @@ impl Rig {
             streams.filter(|(_, (channel, _))| channels.contains(channel)).map(|(n, _)| n).collect()
         };
         rig.wants = plan.hears.iter().map(wanted).collect();
-        rig.wait(micros(common.settle))?;
+        rig.wait("quiet", micros(common.settle))?;
         rig.set_up.settled = rig.server()?;
         rig.fresh();
         Ok(rig)
@@ -146,10 +148,13 @@ impl Rig {
     }
 
     /// Lets things happen for so many microseconds.
-    pub(crate) fn wait(&mut self, micros: u64) -> Result<(), String> {
-        let until = self.engine.clock.now() + micros;
-        while self.engine.cx.now < until {
-            self.engine.turn(until)?;
+    pub(crate) fn wait(&mut self, what: &str, micros: u64) -> Result<(), String> {
+        let begun = self.engine.now();
+        let mut progress = Progress::new(what, micros);
+        while self.engine.cx.now < begun + micros {
+            let next = self.engine.cx.now + WAIT;
+            self.engine.turn(next.min(begun + micros))?;
+            progress.at(self.engine.cx.now - begun, self.engine.cx.now);
         }
         Ok(())
     }
@@ -165,7 +170,9 @@ impl Rig {
                 leaving += usize::from(self.engine.leave(next));
                 next += 1;
             }
-            self.engine.turn(until)?;
+            if leaving > 0 {
+                self.engine.turn(until)?;
+            }
             while let Some(news) = self.engine.cx.news.pop_front() {
                 leaving -= usize::from(matches!(news, News::Left));
             }

@@ -35,6 +35,10 @@ pub(crate) fn of(report: &Report) -> String {
         let each = publish.cpu_us_per_publish.map(|us| format!(", {us:.1} us of server CPU each"));
         line(&mut text, "accepted", &format!("{rate}/s{}", each.unwrap_or_default()));
     }
+    if report.idle.is_none() && figures.rate_intended > 0.0 {
+        let (intended, achieved) = (figures.rate_intended, figures.rate_achieved);
+        line(&mut text, "rate", &format!("{intended:.1} messages/s, achieved {achieved:.1}"));
+    }
     common(&mut text, figures);
     if figures.received > 0 {
         text.push('\n');
@@ -45,10 +49,6 @@ pub(crate) fn of(report: &Report) -> String {
 }
 
 fn common(text: &mut String, figures: &Figures) {
-    if figures.rate_intended > 0.0 {
-        let (intended, achieved) = (figures.rate_intended, figures.rate_achieved);
-        line(text, "rate", &format!("{intended:.1} messages/s, achieved {achieved:.1}"));
-    }
     let Figures { published, expected, received, .. } = figures;
     let [published, expected, received] =
         [published, expected, received].map(|count| thousands(*count as f64));
@@ -71,6 +71,7 @@ fn common(text: &mut String, figures: &Figures) {
     }
     if let Some(server) = &figures.server {
         let share = format!("{:.2} of a core, {:.2} s", server.core_share, server.cpu_seconds);
+        let share = share + &waited(server.wait_share);
         let each = format!("{:.2} us a message", server.cpu_us_per_message);
         let each = if figures.received > 0 { format!(", {each}") } else { String::new() };
         line(text, "server CPU", &(share + &each));
@@ -88,11 +89,19 @@ fn common(text: &mut String, figures: &Figures) {
     }
     let generator = &figures.generator;
     let own = format!(
-        "{:.2} of a core, {:.2} us a message, at most {:.1} ms late",
-        generator.core_share, generator.cpu_us_per_message, generator.lateness_ms.max
+        "{:.2} of a core, {:.2} us a message, at most {:.1} ms late{}",
+        generator.core_share,
+        generator.cpu_us_per_message,
+        generator.lateness_ms.max,
+        waited(generator.wait_share)
     );
     line(text, "generator", &own);
     line(text, "kept up", if figures.kept_up { "yes" } else { "NO" });
+}
+
+/// Says that others had the processor, if that was so for long.
+fn waited(share: f64) -> String {
+    if share < 0.05 { String::new() } else { format!(" (waited for one {share:.2} of the time)") }
 }
 
 fn warnings(text: &mut String, figures: &Figures) {

@@ -79,9 +79,14 @@ impl Tally {
     pub(crate) fn ack(&mut self, marker: Marker, sent: u64, taken: bool, now: u64) {
         let _ = self.acks.record(now.saturating_sub(sent));
         if !taken {
-            self.ledger.refuse(marker);
-            self.error("publish_refused");
+            self.refuse(marker);
         }
+    }
+
+    /// Enters a message that nobody is to get, as the server did not take it.
+    pub(crate) fn refuse(&mut self, marker: Marker) {
+        self.ledger.refuse(marker);
+        self.error("publish_refused");
     }
 
     pub(crate) fn error(&mut self, kind: &'static str) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use memchr::memmem::find;
 use serde::Deserialize;
 
-use crate::wire::{Fault, http};
+use crate::wire::{Fault, http1};
 
 /// Who a session is.
 #[derive(Debug, Clone, Default)]
@@ -81,7 +81,7 @@ impl Session {
     /// Keeps the cookies of a response.
     pub(super) fn keep_cookies(&mut self, head: &[u8]) {
         let mut changed = false;
-        for cookie in http::header(head, "Set-Cookie") {
+        for cookie in http1::header(head, "Set-Cookie") {
             let pair = cookie.split(';').next().unwrap_or_default();
             if let Some((name, value)) = pair.split_once('=') {
                 self.cookies.retain(|(known, _)| known != name);

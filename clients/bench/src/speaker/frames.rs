@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::target::Place;
 use crate::wire::websocket::{self, Opcode, frame};
-use crate::wire::{Fault, http};
+use crate::wire::{Fault, http1};
 
 /// What came.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Frames {
     /// Asks for the upgrade, on a new connection.
     pub(super) fn open(&mut self, place: &Place, more: &str, out: &mut Vec<u8>) {
         *self = Self::default();
-        http::get(out, &place.path, &[&place.headers, websocket::UPGRADE, more]);
+        http1::get(out, &place.path, &[&place.headers, websocket::UPGRADE, more]);
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -47,7 +47,7 @@ impl Frames {
         out: &mut Vec<u8>,
     ) -> Result<Heard<'a>, Fault> {
         if !self.upgraded {
-            let Some(head) = http::head(bytes)? else { return Ok(Heard::Nothing) };
+            let Some(head) = http1::head(bytes)? else { return Ok(Heard::Nothing) };
             if head.status != 101 {
                 return Err(Fault::new(format!("no WebSocket: status {}", head.status)));
             }

@@ -6,7 +6,7 @@ use super::Speaker;
 use super::frames::{Frames, Heard};
 use crate::engine::{Context, News};
 use crate::target::Place;
-use crate::wire::{Fault, http};
+use crate::wire::{Fault, http1};
 
 /// Long-polling; several messages in a response are found as well as one.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl NchanPoll {
     }
 
     fn ask(&self, out: &mut Vec<u8>) {
-        http::get(out, &self.place.path, &[&self.place.headers, &self.after]);
+        http1::get(out, &self.place.path, &[&self.place.headers, &self.after]);
     }
 }
 
@@ -38,12 +38,12 @@ impl Speaker for NchanPoll {
     }
 
     fn heard(&mut self, bytes: &[u8], out: &mut Vec<u8>, cx: &mut Context) -> Result<usize, Fault> {
-        let Some(response) = http::response(bytes)? else { return Ok(0) };
+        let Some(response) = http1::response(bytes)? else { return Ok(0) };
         // 304 and 408 are how nchan says that nothing came for long.
         if !matches!(response.head.status, 200 | 304 | 408) {
             return Err(Fault::new(format!("status {}", response.head.status)));
         }
-        let value = |name| http::header(response.text, name).next();
+        let value = |name| http1::header(response.text, name).next();
         if let (Some(time), Some(tag)) = (value("Last-Modified"), value("Etag")) {
             self.after = format!("If-Modified-Since: {time}\r\nIf-None-Match: {tag}\r\n");
         }

@@ -7,7 +7,7 @@ use super::bayeux::{Session, Step, replies};
 use super::{Identity, Speaker};
 use crate::engine::{Context, News};
 use crate::target::Place;
-use crate::wire::{Fault, http};
+use crate::wire::{Fault, http1};
 
 #[derive(Debug)]
 pub(crate) struct LongPoll {
@@ -31,7 +31,7 @@ impl LongPoll {
         }
         let headers = [&*self.place.headers, &self.session.identity().cookies];
         let start = out.len();
-        http::post(out, &self.place.path, &headers, self.session.request().as_bytes());
+        http1::post(out, &self.place.path, &headers, self.session.request().as_bytes());
         self.connect.clear();
         if self.session.step == Step::Held {
             self.connect.extend_from_slice(&out[start..]);
@@ -63,7 +63,7 @@ impl Speaker for LongPoll {
     }
 
     fn heard(&mut self, bytes: &[u8], out: &mut Vec<u8>, cx: &mut Context) -> Result<usize, Fault> {
-        let Some(response) = http::response(bytes)? else { return Ok(0) };
+        let Some(response) = http1::response(bytes)? else { return Ok(0) };
         if response.head.status != 200 {
             let text = String::from_utf8_lossy(&response.body);
             return Err(Fault::new(format!("status {}: {text}", response.head.status)));

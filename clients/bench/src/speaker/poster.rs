@@ -8,7 +8,7 @@ use memchr::memmem::find;
 use super::{Channels, Due, Identity, Speaker};
 use crate::engine::{Context, News};
 use crate::target::Place;
-use crate::wire::{Fault, http};
+use crate::wire::{Fault, http1};
 
 /// What a post is.
 #[derive(Debug)]
@@ -49,11 +49,11 @@ impl Poster {
             Way::Plain(places) => {
                 let place = &places[due.channel];
                 due.marker.write(self.channels.payload, &mut self.body);
-                http::post(out, &place.path, &[&place.headers], &self.body);
+                http1::post(out, &place.path, &[&place.headers], &self.body);
             }
             Way::Bayeux(place, Identity { client_id, cookies }) => {
                 self.channels.message(due, client_id, &mut self.body);
-                http::post(out, &place.path, &[&place.headers, cookies], &self.body);
+                http1::post(out, &place.path, &[&place.headers, cookies], &self.body);
             }
         }
     }
@@ -74,7 +74,7 @@ impl Speaker for Poster {
     }
 
     fn heard(&mut self, bytes: &[u8], out: &mut Vec<u8>, cx: &mut Context) -> Result<usize, Fault> {
-        let Some(response) = http::response(bytes)? else { return Ok(0) };
+        let Some(response) = http1::response(bytes)? else { return Ok(0) };
         self.anew = response.head.close;
         if let Some((due, at)) = self.sent.take() {
             let taken = match self.way {

@@ -70,7 +70,7 @@ impl Socket {
                 Step::Gone => cx.news.push_back(News::Left),
                 step if step != before => {
                     if step == Step::Held {
-                        cx.news.push_back(News::Ready(cx.who));
+                        self.ready(cx);
                     }
                     self.ask(out);
                 }
@@ -93,6 +93,15 @@ impl Socket {
             }
         }
         Ok(())
+    }
+
+    /// It is set up, perhaps again: then what was under way before will not be answered any more.
+    fn ready(&mut self, cx: &mut Context) {
+        cx.news.push_back(News::Ready(cx.who));
+        for _ in self.sent.drain(..) {
+            cx.tally.error("publish_unanswered");
+            cx.news.push_back(News::Acked(cx.who));
+        }
     }
 
     /// Looks up what a reply is the answer of. Answers come in the order of what they answer, as a
@@ -118,11 +127,7 @@ impl Speaker for Socket {
         self.place.address
     }
 
-    fn opened(&mut self, out: &mut Vec<u8>, cx: &mut Context) {
-        for _ in self.sent.drain(..) {
-            cx.tally.error("publish_unanswered");
-            cx.news.push_back(News::Acked(cx.who));
-        }
+    fn opened(&mut self, out: &mut Vec<u8>, _cx: &mut Context) {
         let cookies = self.session.identity().cookies.clone();
         self.frames.open(&self.place, &cookies, out);
     }
@@ -150,8 +155,10 @@ impl Speaker for Socket {
     }
 
     fn offer(&mut self, due: Due, out: &mut Vec<u8>, cx: &mut Context) {
-        let Some(channels) = self.channels.as_ref().filter(|_| self.frames.is_open()) else {
-            return cx.tally.error("publish_unanswered");
+        // A message that finds no socket is none.
+        let ready = self.frames.is_open() && self.session.step == Step::Held;
+        let Some(channels) = self.channels.as_ref().filter(|_| ready) else {
+            return cx.tally.refuse(due.marker);
         };
         self.text.clear();
         channels.message(due, &self.session.identity().client_id, &mut self.text);

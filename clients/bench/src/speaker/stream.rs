@@ -10,7 +10,7 @@ use crate::engine::{Context, News};
 use crate::target::Place;
 use crate::wire::Fault;
 use crate::wire::chunks::Chunks;
-use crate::wire::http::{self, Framing};
+use crate::wire::http1::{self, Framing};
 
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -62,7 +62,7 @@ impl Speaker for Stream {
         } else {
             format!("Last-Event-ID: {}\r\n", String::from_utf8_lossy(&self.cursor))
         };
-        http::get(out, &self.place.path, &[&self.place.headers, &last]);
+        http1::get(out, &self.place.path, &[&self.place.headers, &last]);
     }
 
     fn heard(
@@ -72,7 +72,7 @@ impl Speaker for Stream {
         cx: &mut Context,
     ) -> Result<usize, Fault> {
         let Some(chunks) = &mut self.body else {
-            let Some(head) = http::head(bytes)? else { return Ok(0) };
+            let Some(head) = http1::head(bytes)? else { return Ok(0) };
             if head.status != 200 || head.framing != Framing::Chunked {
                 return Err(Fault::new(format!("no stream: status {}", head.status)));
             }

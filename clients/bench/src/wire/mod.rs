@@ -1,7 +1,7 @@
 //! Just enough of HTTP/1.1 and WebSocket to be somebody's client, from bytes to bytes.
 
 pub(crate) mod chunks;
-pub(crate) mod http;
+pub(crate) mod http1;
 pub(crate) mod websocket;
 
 /// What came is not what it should be, or cannot be read.

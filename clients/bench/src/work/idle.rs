@@ -19,7 +19,7 @@ pub(super) fn measure(
     };
     let mut rig = Rig::new(common, &plan)?;
     let before = rig.server()?;
-    rig.wait(micros(given.hold))?;
+    rig.wait("nothing happens", micros(given.hold))?;
     let idle = before.zip(rig.server()?).map(|(before, after)| after.cpu_since(&before));
     rig.fresh();
     let figures = open::measure(&mut rig, common, 1.0, 0.0)?;

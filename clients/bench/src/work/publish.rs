@@ -58,7 +58,7 @@ pub(super) fn measure(
     let rate = accepted as f64 / ((answered - begun).max(1) as f64 / 1e6);
     let window = Window {
         seconds,
-        own_cpu: Sample::own().cpu_since(&own),
+        own: (own, Sample::own()),
         server: before.clone().zip(rig.server()?),
         rate_intended: 0.0,
         rate_achieved: rate,

@@ -26,7 +26,7 @@ pub(super) fn measure(
     let mut steps: Vec<Figures> = Vec::new();
     let mut rate = given.from;
     while steps.len() < STEPS && steps.last().is_none_or(|step| step.kept_up) {
-        rig.wait(micros(common.settle))?;
+        rig.wait("quiet", micros(common.settle))?;
         rig.fresh();
         steps.push(open::measure(&mut rig, common, rate, given.seconds)?);
         rate *= given.factor;
