@@ -13,6 +13,8 @@ use crate::tally::Tally;
 
 /// How much is read at once. One read takes all that a server writes in one go, as a rule.
 const BUFFER: usize = 256 * 1024;
+/// Reads of one connection before others have their turn.
+const READS: usize = 4;
 /// How long to wait before a connection that failed is tried again, in microseconds.
 const RETRY: u64 = 200_000;
 
@@ -191,7 +193,7 @@ impl Engine {
     fn read(&mut self, who: usize) {
         self.cx.who = who;
         let Self { peers, buffer, cx, .. } = self;
-        loop {
+        for _ in 0..READS {
             let Peer { link, speaker, subscriber } = &mut peers[who];
             let Some(link) = link.as_mut().filter(|link| link.connected) else { return };
             let count = match link.read(buffer) {

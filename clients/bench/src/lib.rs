@@ -1,9 +1,9 @@
 //! `weft bench`: a load generator for Bayeux servers, for weft's streams, and for nchan to compare.
 //!
 //! One thread drives all clients over sockets that never block, so that it takes as little of the
-//! machine as it can from the server that is measured. The loop is [`engine`]; who speaks on a
-//! connection is a [`speaker`]; what came, and what should have, is in the [`ledger`]; the works
-//! ([`work`]) set up, publish and make a report.
+//! machine as it can from the server that is measured. The loop is `engine`; who speaks on a
+//! connection is a `speaker`; what came, and what should have, is in the `ledger`; the works
+//! (`work`) set up, publish and make a report.
 
 mod args;
 mod chance;
