@@ -11,6 +11,7 @@ function point(result) {
     deliveries: known(result.deliveries_per_second),
     cpu: known(result.server?.cpu_us_per_message),
     core: known(result.server?.core_share),
+    waited: known(result.server?.wait_share),
     p50: known(result.latency_ms.p50),
     p99: known(result.latency_ms.p99),
     batch: known(result.messages_per_response),
@@ -48,9 +49,9 @@ export function figures(command, result) {
         wrong: point(result).wrong,
       };
     case 'publish': {
-      const { core, limited, wrong } = point(result);
+      const { core, waited, limited, wrong } = point(result);
       return {
-        ...{ core, limited, wrong },
+        ...{ core, waited, limited, wrong },
         cpu: known(result.publish.cpu_us_per_publish),
         published: known(result.publish.accepted_per_second),
         p50: known(result.ack_ms.p50),
