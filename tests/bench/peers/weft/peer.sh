@@ -11,7 +11,12 @@ WEFT_BIN=${WEFT_BIN:-$root/target/release/weft}
 case "${1:-}" in
   install) [ -x "$WEFT_BIN" ] || (cd "$root" && cargo build --release --locked --quiet) ;;
   version)
-    echo "$("$WEFT_BIN" --version) ($(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo 'no commit'))"
+    # A binary from elsewhere says nothing of its commit.
+    commit="as given by WEFT_BIN"
+    if [ "$WEFT_BIN" = "$root/target/release/weft" ]; then
+      commit=$(git -C "$root" describe --always --dirty 2>/dev/null || echo "no commit")
+    fi
+    echo "$(env -u WEFT_BIN "$WEFT_BIN" --version) ($commit)"
     ;;
   start)
     announce "http://127.0.0.1:$(($2 + 1))/readyz"
