@@ -46,6 +46,9 @@ cargo bench --locked --quiet -p weft-broker --bench instructions
 say "JavaScript: our own client"
 (cd clients/js && npm test --silent)
 
+say "JavaScript: what makes tables of the comparison with other servers"
+node --test tests/bench/*.test.js
+
 say "Python: a stock client for the tests"
 # Made again whenever what is pinned has changed.
 if ! cmp -s tests/python/requirements.txt target/python/requirements.txt; then
