@@ -1,5 +1,6 @@
 //! The one place that wires everything together, and takes it down again in order.
 
+mod edge;
 mod entrance;
 mod hooked;
 mod limits;
@@ -16,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weft_protocol::{ChannelLimits, ConnectionType, DecodeLimits};
 
+use self::edge::{lean, listener_options, socket_options, stream_options};
 use crate::auth::{Access, AuthOptions, AuthStats};
 use crate::config::{self, Config, CookieSecure, SameSite};
 use crate::core::broker::Broker;
 use crate::core::channels::PastLimits;
 use crate::core::clock::{Clock, SystemClock};
 use crate::core::id::SystemIds;
-use crate::core::options::{Options, QueueLimits, QueuePolicy, ResponseLimits, UnkeptPolicy};
+use crate::core::options::{Options, QueueLimits, QueuePolicy, UnkeptPolicy};
 use crate::core::stats::Stats;
 use crate::exchange::Exchange;
 use crate::guard::Guard;
@@ -31,11 +33,10 @@ use crate::http::api::Api;
 use crate::http::arrival::Entrance;
 use crate::http::bayeux::Endpoint;
 use crate::http::body::{BodyBudget, BodyLimits};
-use crate::http::connection::Deadlines;
 use crate::http::cookie::{CookieOptions, Cookies, Secure};
 use crate::http::gzip::{Gzip, GzipOptions};
 use crate::http::limits::{ConnectionLimits, Gate};
-use crate::http::listener::{Listener, ListenerOptions};
+use crate::http::listener::Listener;
 use crate::http::origins::{AllowedOrigin, Origins};
 use crate::http::routes::{self, Site};
 use crate::http::stats::HttpStats;
@@ -45,8 +46,6 @@ use crate::kept::{rules, storage_options};
 use crate::policing;
 use crate::storage::Storage;
 use crate::ticker;
-use crate::transport::streaming::StreamOptions;
-use crate::transport::websocket::SocketOptions;
 
 /// Connections that the admin address keeps for itself.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -128,6 +127,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let listener = |socket, limits, entrance, tasks, stop: &CancellationToken| Listener {
         socket,
         entrance,
+        lean: None,
         options: listener_options(config),
         gate: Gate::new(limits),
         stats: http_stats.clone(),
@@ -138,7 +138,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let endpoint = endpoint(config, &broker, cookies, bodies, gzip, guard);
     let site = site(config, endpoint, sockets, &broker, &http_stats);
     let tasks = running.public_tasks.clone();
+    let lean = config.http.lean.then(|| lean(&site));
     let public = listener(public, connections, entrance, tasks, &running.stop);
+    let public = Listener { lean, ..public };
     tokio::spawn(public.serve(routes::public(site)));
     let few = ConnectionLimits {
         total: ADMIN_CONNECTIONS,
@@ -412,41 +414,6 @@ fn core_options(config: &Config) -> Options {
         repeat_window: config.publish.repeat_window.get(),
         repeat_keys: size(config.publish.repeat_keys),
         limits: limits::options(config),
-    }
-}
-
-fn listener_options(config: &Config) -> ListenerOptions {
-    ListenerOptions {
-        deadlines: Deadlines {
-            head: config.http.head_timeout.get(),
-            write: config.http.body_timeout.get(),
-        },
-        idle: config.http.idle_timeout.get(),
-    }
-}
-
-fn stream_options(config: &Config) -> StreamOptions {
-    let streams = &config.streams;
-    StreamOptions {
-        heartbeat: streams.heartbeat.get(),
-        max_age: streams.max_age.get(),
-        max_bytes: streams.max_bytes.get(),
-        retry: streams.retry.get(),
-        padding: size(streams.padding.get()),
-    }
-}
-
-fn socket_options(config: &Config) -> SocketOptions {
-    let socket = &config.websocket;
-    SocketOptions {
-        ping_interval: socket.ping_interval.get(),
-        pong_timeout: socket.pong_timeout.get(),
-        frame: ResponseLimits {
-            messages: size(socket.frame_messages),
-            bytes: size(socket.frame_bytes.get()),
-        },
-        message_bytes: size(config.limits.body.get()),
-        idle: config.sessions.max_interval.get(),
     }
 }
 

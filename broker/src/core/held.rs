@@ -124,6 +124,11 @@ impl Held {
         answer
     }
 
+    /// It waits no longer than until now.
+    pub fn hurry(&mut self) {
+        self.deadline = self.broker.clock().now();
+    }
+
     /// When [`Held::poll`] has an answer at the latest, as things stand.
     #[must_use]
     pub fn due(&self) -> Instant {

@@ -193,6 +193,16 @@ impl HeldConnect {
         Answer::new(&self.broker, array, carries)
     }
 
+    /// The answer as things are, though the connect could wait longer.
+    pub fn hurry(&mut self) -> Option<Answer> {
+        self.poll().or_else(|| {
+            if let Some(held) = &mut self.held {
+                held.hurry();
+            }
+            self.poll()
+        })
+    }
+
     /// When [`HeldConnect::poll`] has an answer at the latest.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {

@@ -124,6 +124,11 @@ impl Connection {
         }
     }
 
+    /// The same of a request whose first bytes came before that response was written: they show nothing.
+    pub fn busy_already(&self) {
+        self.phase.store(BUSY, Ordering::Relaxed);
+    }
+
     /// The request is answered.
     pub fn idle(&self) {
         if !self.streaming.load(Ordering::Relaxed) {

@@ -3,6 +3,7 @@
 //! `warp::serve` has neither deadlines nor limits, so weft runs `warp::service` in a loop of its own.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use warp::filters::BoxedFilter;
 
 use super::arrival::{Arrived, Entrance, Turned, arrive};
 use super::connection::{Connection, Deadlines, Peer, Place};
+use super::lean::{self, Lean};
 use super::limits::{Gate, Refusal};
 use super::socket::Watched;
 use super::stats::HttpStats;
@@ -49,6 +51,8 @@ pub struct Listener {
     pub gate: Arc<Gate>,
     /// By which way.
     pub entrance: Entrance,
+    /// What is served by the lean path, if anything is.
+    pub lean: Option<Lean>,
     /// What is counted.
     pub stats: HttpStats,
     /// Connections at work.
@@ -106,7 +110,8 @@ impl Listener {
                 }
                 let place = Place::new(permit, &self.stats.connections);
                 let entrance = self.entrance.clone();
-                let one = One { options: self.options, stats: self.stats.clone() };
+                let (options, stats, lean) = (self.options, self.stats.clone(), self.lean.clone());
+                let one = One { options, stats, lean };
                 let stop = self.stop.clone();
                 self.tasks.spawn(async move {
                     let arrived = tokio::select! {
@@ -149,21 +154,40 @@ fn refuse(stats: &HttpStats, stream: &TcpStream, address: IpAddr, refusal: Refus
 struct One {
     options: ListenerOptions,
     stats: HttpStats,
+    lean: Option<Lean>,
 }
 
 impl One {
     async fn serve(self, arrived: Arrived, routes: Routes, stop: CancellationToken) {
-        let Self { options, stats } = self;
         let Arrived { connection, io, http2 } = arrived;
-        let ended = if http2 {
-            Box::pin(http2::serve(io, &connection, options, &stats, routes, &stop)).await
-        } else {
-            serve_http1(io, &connection, options, &stats, routes, &stop).await
-        };
-        if let Err(error) = ended {
+        if let Err(error) = self.speak(&connection, io, http2, routes, stop).await {
             tracing::debug!(address = %connection.address, %error, "connection ended early");
         }
         connection.closed();
+    }
+
+    async fn speak(
+        &self,
+        connection: &Arc<Connection>,
+        io: Watched,
+        http2: bool,
+        routes: Routes,
+        stop: CancellationToken,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let Self { options, stats, lean } = self;
+        if http2 {
+            Box::pin(http2::serve(io, connection, *options, stats, routes, &stop)).await?;
+            return Ok(());
+        }
+        let io = match lean {
+            Some(lean) => lean::serve(lean, io, connection, options, stats, &stop).await?,
+            None => Some(io),
+        };
+        if let Some(io) = io {
+            // On the heap, so that a connection that never comes here is no larger for it.
+            Box::pin(serve_http1(io, connection, *options, stats, routes, &stop)).await?;
+        }
+        Ok(())
     }
 }
 

@@ -223,14 +223,18 @@ pub fn admin(admin: Arc<Admin>) -> Routes {
 fn mounted(mounts: Arc<[String]>) -> impl Filter<Extract = (), Error = warp::Rejection> + Clone {
     warp::path::full()
         .and_then(move |path: FullPath| {
-            let below = |mount: &String| {
-                let rest = path.as_str().strip_prefix(mount.as_str());
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ';']))
-            };
-            let found = mounts.iter().any(below);
+            let found = is_below(&mounts, path.as_str());
             std::future::ready(if found { Ok(()) } else { Err(warp::reject::not_found()) })
         })
         .untuple_one()
+}
+
+/// Whether a path lies at or below a mount.
+pub(super) fn is_below(mounts: &[String], path: &str) -> bool {
+    mounts.iter().any(|mount| {
+        let rest = path.strip_prefix(mount.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ';']))
+    })
 }
 
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {

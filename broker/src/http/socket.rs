@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -132,6 +132,8 @@ pub type Secured = TlsStream<Raw>;
 pub struct Watched {
     connection: Arc<Connection>,
     line: Line,
+    /// What was read from it, and is to be read again.
+    unread: Bytes,
     deadlines: Deadlines,
     head: Option<Pin<Box<Sleep>>>,
     write: Option<Pin<Box<Sleep>>>,
@@ -180,6 +182,7 @@ impl Watched {
         Self {
             connection,
             line,
+            unread: Bytes::new(),
             deadlines,
             head,
             write,
@@ -188,6 +191,11 @@ impl Watched {
             lingered: 0,
             closed: false,
         }
+    }
+
+    /// Gives back what was read, for whoever reads next.
+    pub fn unread(&mut self, bytes: Bytes) {
+        self.unread = bytes;
     }
 
     fn watch_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -267,6 +275,11 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let part = self.unread.len().min(buf.remaining());
+            buf.put_slice(&self.unread.split_to(part));
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let read = match &mut self.line {
             Line::Plain(raw) => Pin::new(raw).poll_read(cx, buf),

@@ -1,0 +1,65 @@
+//! One timer for all that a connection waits for, one after the other.
+//!
+//! A deadline that moves away leaves the timer as it is: it rings too early once, instead of being set
+//! anew with each request.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use tokio::time::{Sleep, sleep_until};
+
+/// The timer.
+#[derive(Debug)]
+pub(super) struct Alarm(Pin<Box<Sleep>>);
+
+impl Alarm {
+    /// Set for then.
+    pub(super) fn new(at: Instant) -> Self {
+        Self(Box::pin(sleep_until(at.into())))
+    }
+
+    /// Waits until then. Cancel-safe.
+    pub(super) async fn rings(&mut self, at: Instant) {
+        poll_fn(|cx| self.poll(cx, at)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let at = at.into();
+        if at < self.0.deadline() {
+            self.0.as_mut().reset(at);
+        }
+        loop {
+            ready!(self.0.as_mut().poll(cx));
+            if self.0.deadline() >= at {
+                return Poll::Ready(());
+            }
+            self.0.as_mut().reset(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn it_rings_in_time_whether_the_deadline_moves_away_or_nearer() {
+        let start = tokio::time::Instant::now();
+        let mut alarm = Alarm::new((start + SECOND).into_std());
+        for (at, seconds) in [(5, 5), (6, 6), (6, 6), (2, 6), (30, 30)] {
+            alarm.rings((start + SECOND * at).into_std()).await;
+            assert_eq!(start.elapsed().as_secs(), seconds);
+        }
+        // One that was given up rings for nobody.
+        let never = alarm.rings((start + SECOND * 40).into_std());
+        assert!(tokio::time::timeout(SECOND, never).await.is_err());
+        alarm.rings((start + SECOND * 35).into_std()).await;
+        assert_eq!(start.elapsed().as_secs(), 35);
+    }
+}
