@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::broker::Broker;
 use super::clock::Clock;
@@ -67,8 +68,8 @@ impl Hold {
     }
 
     /// Waits until it is woken or let go.
-    pub(crate) async fn woken(&self) {
-        self.notify.notified().await;
+    pub(crate) fn woken(&self) -> Notified<'_> {
+        self.notify.notified()
     }
 
     /// What woke it went another way; it may be woken again.
@@ -112,7 +113,7 @@ pub struct Held {
     pub(crate) waited: bool,
     pub(crate) answered: bool,
     /// Its place among those that wait, where these are counted.
-    pub(crate) _place: Option<Place>,
+    pub(crate) _place: Option<Box<Place>>,
 }
 
 impl Held {
@@ -140,8 +141,8 @@ impl Held {
     }
 
     /// Waits until there may be an answer. Cancel-safe.
-    pub async fn woken(&self) {
-        self.hold.woken().await;
+    pub fn woken(&self) -> Notified<'_> {
+        self.hold.woken()
     }
 
     /// Whether it waits, rather than being let go and about to be answered.

@@ -115,18 +115,13 @@ impl Connection {
         })
     }
 
-    /// A request's head is complete and the request is worked on; that it came after the response
-    /// before it was written shows that this was read.
-    pub fn busy(&self) {
+    /// A request's head is complete and the request is worked on. If all of it came after the response
+    /// before it was written, this shows that that was read.
+    pub fn busy(&self, came_after: bool) {
         self.phase.store(BUSY, Ordering::Relaxed);
-        if self.writing.load(Ordering::Relaxed) == WRITTEN {
+        if came_after && self.writing.load(Ordering::Relaxed) == WRITTEN {
             *self.carried.lock() = None;
         }
-    }
-
-    /// The same of a request whose first bytes came before that response was written: they show nothing.
-    pub fn busy_already(&self) {
-        self.phase.store(BUSY, Ordering::Relaxed);
     }
 
     /// The request is answered.

@@ -20,6 +20,11 @@ impl Alarm {
         Self(Box::pin(sleep_until(at.into())))
     }
 
+    /// When it rings by itself.
+    pub(super) fn set_for(&self) -> Instant {
+        self.0.deadline().into_std()
+    }
+
     /// Waits until then. Cancel-safe.
     pub(super) async fn rings(&mut self, at: Instant) {
         poll_fn(|cx| self.poll(cx, at)).await;

@@ -21,8 +21,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
-use http::Method;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::poll;
+use http::{Method, Response};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::select;
 use tokio_util::sync::CancellationToken;
@@ -50,75 +51,86 @@ pub struct Lean {
     pub mounts: Arc<[String]>,
 }
 
-/// Serves requests for the endpoint, one after another. Gives the socket back for others to go on
-/// with, if something else comes.
-///
-/// # Errors
-/// When the socket fails, or its deadlines pass.
-pub async fn serve(
-    lean: &Lean,
-    io: Watched,
-    connection: &Arc<Connection>,
-    options: &ListenerOptions,
-    stats: &HttpStats,
-    stop: &CancellationToken,
-) -> io::Result<Option<Watched>> {
-    let mut line = Line { io, ahead: BytesMut::new(), leave: None, over: false };
-    let peer = Peer::new(Arc::clone(connection));
-    let mut alarm = Alarm::new(lean.now() + options.idle);
-    let mut stopped = std::pin::pin!(stop.cancelled());
-    // What came before a response was written does not show that this was read.
-    let mut came_after = true;
-    loop {
-        let idle = lean.now() + options.idle;
-        let request = select! {
-            biased;
-            next = line.next(&lean.mounts) => match next? {
-                Next::Request(request) => request,
-                Next::Other => return Ok(Some(line.hand_over())),
-                Next::End => return Ok(None),
-            },
-            () = &mut stopped => break,
-            () = alarm.rings(idle) => break,
-        };
-        if came_after {
-            connection.busy();
-        } else {
-            connection.busy_already();
-        }
-        let close = request.close;
-        let (response, whole) = match Box::pin(lean.begin(&mut line, *request, &peer)).await {
-            (Begun::Answered(response), whole) => (response, whole),
-            (Begun::Held(waiting), whole) => {
-                let Waiting { mut connect, asked } = *waiting;
-                let Some(answer) = line.hold(&mut connect, connection, &mut alarm).await? else {
-                    // The client is gone. What it sent before that is heard.
-                    if line.ahead.is_empty() {
-                        return Ok(None);
-                    }
-                    connection.idle();
-                    continue;
-                };
-                drop(connect);
-                (Box::pin(lean.endpoint.finish(asked, answer)).await, whole)
-            }
-        };
-        connection.idle();
-        stats.responded(response.status());
-        let last = close || !whole || line.over || stop.is_cancelled();
-        came_after = line.ahead.is_empty();
-        line.respond(response::spell(response, last, lean.wall_s())).await?;
-        if last {
-            break;
-        }
-        // Whoever sends many at once takes turns with others.
-        tokio::task::coop::consume_budget().await;
-    }
-    line.io.shutdown().await?;
-    Ok(None)
+/// What a connection goes by.
+#[derive(Debug)]
+pub struct Around<'a> {
+    /// Its deadlines.
+    pub options: &'a ListenerOptions,
+    /// What is counted.
+    pub stats: &'a HttpStats,
+    /// Told when to let what is under way finish, and end.
+    pub stop: &'a CancellationToken,
+}
+
+/// How the lean path ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// With the connection.
+    Closed,
+    /// Something else has come, which others go on with.
+    Others,
 }
 
 impl Lean {
+    /// Serves requests for the endpoint, one after another.
+    ///
+    /// # Errors
+    /// When the socket fails, or its deadlines pass.
+    pub async fn serve(
+        &self,
+        line: &mut Line,
+        connection: &Arc<Connection>,
+        around: &Around<'_>,
+    ) -> io::Result<After> {
+        let Around { options, stop, .. } = around;
+        let peer = Peer::new(Arc::clone(connection));
+        let mut alarm = Alarm::new(self.now() + options.idle);
+        // What came before a response was written does not show that this was read.
+        let mut came_after = true;
+        loop {
+            let idle = self.now() + options.idle;
+            let request = select! {
+                biased;
+                next = line.next(&self.mounts) => match next? {
+                    Next::Request(request) => request,
+                    Next::Other => return Ok(After::Others),
+                    Next::End => return Ok(After::Closed),
+                },
+                () = stop.cancelled() => break,
+                () = alarm.rings(idle) => break,
+            };
+            connection.busy(came_after);
+            // On the heap, like all that is over before a connection waits again.
+            let spelled = match Box::pin(self.begin(line, request, &peer, around)).await {
+                Step::Answered(spelled) => spelled,
+                Step::Held(mut held) => {
+                    let connect = &mut held.waiting.connect;
+                    let answer = line.hold(connect, connection, &mut alarm).await?;
+                    match answer {
+                        Some(answer) => Box::pin(self.finish(held, answer, around)).await,
+                        None if line.ahead.is_empty() => return Ok(After::Closed),
+                        // What the client sent before it went is heard.
+                        None => {
+                            connection.idle();
+                            continue;
+                        }
+                    }
+                }
+            };
+            connection.idle();
+            let last = spelled.close || line.over;
+            came_after = line.ahead.is_empty();
+            line.respond(spelled).await?;
+            if last {
+                break;
+            }
+            // Whoever sends many at once takes turns with others.
+            tokio::task::coop::consume_budget().await;
+        }
+        line.io.shutdown().await?;
+        Ok(After::Closed)
+    }
+
     fn now(&self) -> Instant {
         self.endpoint.exchange.now()
     }
@@ -128,30 +140,63 @@ impl Lean {
         u64::try_from(wall_us / 1_000_000).unwrap_or(0)
     }
 
-    /// Works off a request. Whether all of it has been read by then.
-    async fn begin(&self, line: &mut Line, request: Request, peer: &Arc<Peer>) -> (Begun, bool) {
-        let Request { method, query, headers, mut framing, expects, .. } = request;
+    /// Works off a request. The connection ends with it if the client says so, or if a part of it will
+    /// not be read.
+    async fn begin(
+        &self,
+        line: &mut Line,
+        request: Box<Request>,
+        peer: &Arc<Peer>,
+        around: &Around<'_>,
+    ) -> Step {
+        let Request { method, query, headers, mut framing, expects, close } = *request;
         let (has_body, takes_body) = (!framing.is_over(), method == Method::POST);
         line.leave = expects.then_some(CONTINUE);
         let head = Head::new(method, query, headers, Arc::clone(peer));
         let body = Body { source: line, framing: &mut framing };
-        let begun = self.endpoint.begin(head, body).await;
+        let response = match self.endpoint.begin(head, body).await {
+            Begun::Answered(response) => response,
+            Begun::Held(waiting) => return Step::Held(Held { close, waiting }),
+        };
         // What is at hand of a body that nobody wanted is passed over.
         while let Ok(Some(_)) = framing.take(&mut line.ahead) {}
-        if let Begun::Answered(response) = &begun
-            && has_body
-            && (!takes_body || response.status().as_u16() >= 400)
-        {
+        if has_body && (!takes_body || response.status().as_u16() >= 400) {
             // Who is refused may be sending still.
             peer.leaves_unread();
         }
-        (begun, framing.is_over())
+        Step::Answered(self.spell(response, close || !framing.is_over(), around))
     }
+
+    /// Spells the answer to a connect that was held.
+    async fn finish(&self, held: Held, answer: Answer, around: &Around<'_>) -> Box<Spelled> {
+        let Held { waiting, close } = held;
+        let response = self.endpoint.finish(waiting.asked, answer).await;
+        self.spell(response, close, around)
+    }
+
+    fn spell(&self, response: Response<Bytes>, close: bool, around: &Around<'_>) -> Box<Spelled> {
+        around.stats.responded(response.status());
+        let close = close || around.stop.is_cancelled();
+        Box::new(response::spell(response, close, self.wall_s()))
+    }
+}
+
+/// What a request comes to.
+enum Step {
+    Answered(Box<Spelled>),
+    Held(Held),
+}
+
+/// A connect that waits, and whether the connection ends with it.
+struct Held {
+    close: bool,
+    waiting: Box<Waiting>,
 }
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What comes next.
+#[derive(Debug)]
 enum Next {
     Request(Box<Request>),
     Other,
@@ -159,7 +204,8 @@ enum Next {
 }
 
 /// A connection's socket, and what was read ahead from it.
-struct Line {
+#[derive(Debug)]
+pub struct Line {
     io: Watched,
     ahead: BytesMut,
     /// What is to be written before the client sends a body, if it waits for that.
@@ -169,8 +215,15 @@ struct Line {
 }
 
 impl Line {
+    /// Nothing was read yet.
+    #[must_use]
+    pub fn new(io: Watched) -> Self {
+        Self { io, ahead: BytesMut::new(), leave: None, over: false }
+    }
+
     /// The socket for another to read from, with what was read ahead.
-    fn hand_over(mut self) -> Watched {
+    #[must_use]
+    pub fn hand_over(mut self) -> Watched {
         self.io.unread(self.ahead.freeze());
         self.io
     }
@@ -205,13 +258,25 @@ impl Line {
                 // What follows hides whether the client is still there.
                 return Ok(if connection.is_gone() { None } else { connect.hurry() });
             }
-            select! {
-                biased;
-                read = poll_fn(|cx| self.poll_read(cx)) => if read? == 0 {
-                    self.over = true;
-                    return Ok(None);
-                },
-                answer = answered(connect, alarm) => return Ok(Some(answer)),
+            // The socket first: nothing is taken for a client that is known to be gone.
+            let mut read = poll!(poll_fn(|cx| self.poll_read(cx)));
+            if read.is_pending() {
+                if let Some(answer) = connect.poll() {
+                    return Ok(Some(answer));
+                }
+                let due = connect.due().unwrap_or_else(|| alarm.set_for());
+                read = select! {
+                    biased;
+                    read = poll_fn(|cx| self.poll_read(cx)) => Poll::Ready(read),
+                    () = connect.woken() => Poll::Pending,
+                    () = alarm.rings(due) => Poll::Pending,
+                };
+            }
+            if let Poll::Ready(read) = read
+                && read? == 0
+            {
+                self.over = true;
+                return Ok(None);
             }
         }
     }
@@ -220,13 +285,18 @@ impl Line {
     fn skip_blank(&mut self) {
         let blank = self.ahead.iter().take_while(|byte| b"\r\n".contains(byte)).count();
         self.ahead.advance(blank);
+        self.shed();
     }
 
-    async fn respond(&mut self, spelled: Spelled) -> io::Result<()> {
+    /// An idle connection has no buffer.
+    fn shed(&mut self) {
         if self.ahead.is_empty() {
-            // An idle connection has no buffer.
             self.ahead = BytesMut::new();
         }
+    }
+
+    async fn respond(&mut self, spelled: Box<Spelled>) -> io::Result<()> {
+        self.shed();
         let mut all = spelled.head.chain(spelled.rest());
         self.io.write_all_buf(&mut all).await?;
         self.io.flush().await
@@ -262,20 +332,5 @@ impl Source for Line {
 
     fn at_hand(&mut self) -> &mut BytesMut {
         &mut self.ahead
-    }
-}
-
-/// Waits until a connect has its answer. Cancel-safe: nothing is taken before the end.
-async fn answered(connect: &mut HeldConnect, alarm: &mut Alarm) -> Answer {
-    loop {
-        if let Some(answer) = connect.poll() {
-            return answer;
-        }
-        let Some(due) = connect.due() else { continue };
-        select! {
-            biased;
-            () = connect.woken() => {}
-            () = alarm.rings(due) => {}
-        }
     }
 }

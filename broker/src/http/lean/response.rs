@@ -15,6 +15,8 @@ pub(super) struct Spelled {
     pub(super) head: Vec<u8>,
     /// The body, which counts until it is written.
     pub(super) body: Bytes,
+    /// The connection ends with it.
+    pub(super) close: bool,
     copied: bool,
 }
 
@@ -55,7 +57,7 @@ pub(super) fn spell(response: Response<Bytes>, close: bool, wall_s: u64) -> Spel
     if copied {
         out.extend_from_slice(&body);
     }
-    Spelled { head: out, body, copied }
+    Spelled { head: out, body, close, copied }
 }
 
 /// A date as text, which holds for a second (RFC 9110 §6.6.1).
