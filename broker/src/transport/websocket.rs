@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 use weft_protocol::{Body, BodyError};
 
-use self::frames::Outgoing;
+use self::frames::Outbox;
 use self::pulse::Pulse;
 use crate::core::held::Release;
 use crate::core::id::SessionId;
@@ -47,6 +47,8 @@ pub struct SocketOptions {
 
 /// The buffer that each socket reads into: the smallest that most messages fit.
 const READ_BUFFER: usize = 4 << 10;
+/// So much is written at once, at the least; what fits into one write goes in one.
+const FULL: usize = 64 << 10;
 /// Who goes on after so many refusals is not read from until there is room again: the rest waits on its
 /// side (R35).
 const REFUSALS: u32 = 10;
@@ -105,6 +107,8 @@ struct Socket<'x, S> {
     ws: WebSocketStream<S>,
     caller: Caller,
     pulse: Pulse,
+    /// What is to go out before anything is waited for.
+    out: Outbox,
     /// The session it speaks for.
     bound: Option<SessionId>,
     outlet: Option<Outlet>,
@@ -139,6 +143,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         ws,
         caller,
         pulse: Pulse::new(options.ping_interval, options.pong_timeout, now),
+        out: Outbox::default(),
         bound: None,
         outlet: None,
         held: None,
@@ -149,10 +154,12 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let Err(ending) = socket.run(stop).await;
     // Whatever is unproven goes again from here on, however long the goodbye takes.
     (socket.outlet, socket.held) = (None, None);
-    let mut ws = socket.ws;
+    let Socket { mut ws, mut out, .. } = socket;
     if let Ending::Close(code, reason) = ending {
         let reason = Utf8Bytes::from(short(&reason));
         let goodbye = async {
+            ws.flush().await?;
+            out.write(ws.get_mut()).await?;
             ws.send(Message::Close(Some(CloseFrame { code, reason }))).await?;
             while ws.next().await.is_some() {}
             Ok::<_, WsError>(())
@@ -172,15 +179,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
         loop {
             let now = self.exchange.now();
             self.push(now).await?;
-            self.answer_held().await?;
-            self.see_to_the_peer(now).await?;
+            self.answer_held();
+            self.see_to_the_peer(now)?;
+            self.write(now).await?;
             self.paused = self.paused.filter(|until| *until > now);
             let due = self.due(now);
             let Self { ws, outlet, held, paused, .. } = self;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {
-                    self.answer_held().await?;
+                    self.answer_held();
                     return Err(Ending::close(CloseCode::Away, "the broker is going away"));
                 }
                 message = ws.next(), if paused.is_none() => {
@@ -207,8 +215,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
         times.into_iter().flatten().min().unwrap_or(now + self.options.idle)
     }
 
-    /// Pings when it is time to, gives up a peer that is gone, closes what nobody uses.
-    async fn see_to_the_peer(&mut self, now: Instant) -> Result<(), Ending> {
+    /// Gives up a peer that is gone, closes what nobody uses.
+    fn see_to_the_peer(&self, now: Instant) -> Result<(), Ending> {
         if self.pulse.is_dead(now) {
             tracing::debug!("a socket's peer answers no ping");
             return Err(Ending::Gone);
@@ -219,13 +227,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
                 Some(_) => Ending::close(CloseCode::Normal, "no session uses this socket"),
             });
         }
-        if self.pulse.wants_ping(now) {
-            self.write(Outgoing::default(), now).await?;
-        }
         Ok(())
     }
 
-    /// Lets events go out, as much as may be under way.
+    /// Lets events go out, as much as may be under way. Waits only where that is more than goes out
+    /// at once.
     async fn push(&mut self, now: Instant) -> Result<(), Ending> {
         while self.pulse.has_room() {
             let Some(outlet) = &mut self.outlet else { return Ok(()) };
@@ -240,38 +246,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
                 }
                 Some(Push::Events(Pushed { batch, .. })) => {
                     // A loss before these is told before them.
-                    self.answer_held().await?;
+                    self.answer_held();
                     let answer = events(self.exchange.broker(), &batch);
                     self.pulse.wrote_events(batch.frames.len(), answer.text.len(), now);
-                    self.write(Outgoing { text: Some(&answer.text), ping: None }, now).await?;
+                    self.reply(answer);
+                    if self.out.len() >= FULL {
+                        self.write(now).await?;
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// Writes a frame, and a ping behind it if one is due.
-    async fn write(&mut self, outgoing: Outgoing<'_>, now: Instant) -> Result<(), Ending> {
-        let ping = self.pulse.wants_ping(now).then(|| {
+    /// Writes all that is to go out, and a ping behind it if one is due, at once: what is said in one
+    /// breath arrives in one piece.
+    async fn write(&mut self, now: Instant) -> Result<(), Ending> {
+        if self.pulse.wants_ping(now) {
             let mark = self.outlet.as_ref().map(Outlet::mark);
-            self.pulse.ping(mark, now)
-        });
-        self.ws.flush().await?;
-        frames::write(self.ws.get_mut(), Outgoing { ping, ..outgoing }).await?;
-        self.pulse.wrote(self.exchange.now());
+            self.out.ping(self.pulse.ping(mark, now));
+        }
+        if self.out.len() > 0 {
+            self.ws.flush().await?;
+            self.out.write(self.ws.get_mut()).await?;
+            self.pulse.wrote(self.exchange.now());
+        }
         Ok(())
     }
 
-    async fn reply(&mut self, answer: Answer) -> Result<(), Ending> {
-        let now = self.exchange.now();
-        self.write(Outgoing { text: Some(&answer.text), ping: None }, now).await
+    fn reply(&mut self, answer: Answer) {
+        self.out.text(answer.text, answer.booked);
     }
 
     /// Answers the held connect if it is time to.
-    async fn answer_held(&mut self) -> Result<(), Ending> {
-        let Some(answer) = self.held.as_mut().and_then(|held| held.poll()) else { return Ok(()) };
+    fn answer_held(&mut self) {
+        let Some(answer) = self.held.as_mut().and_then(|held| held.poll()) else { return };
         self.held = None;
-        self.reply(answer).await
+        self.reply(answer);
     }
 
     async fn hear(&mut self, message: Message) -> Result<(), Ending> {
@@ -305,7 +316,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             tokio::select! {
                 biased;
                 turn = &mut turn => break turn?,
-                () = woken_outlet(self.outlet.as_ref()) => self.push(self.exchange.now()).await?,
+                () = woken_outlet(self.outlet.as_ref()) => {
+                    let now = self.exchange.now();
+                    self.push(now).await?;
+                    self.write(now).await?;
+                }
             }
         };
         // Whoever is refused does not keep a socket open by that.
@@ -350,17 +365,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
         if !replays {
             self.push(self.exchange.now()).await?;
         }
-        self.answer_held().await?;
+        self.answer_held();
         if let Some(replies) = replies {
-            self.reply(replies).await?;
+            self.reply(replies);
         }
         for connect in connects {
-            self.connect(connect).await?;
+            self.connect(connect);
         }
         Ok(())
     }
 
-    async fn connect(&mut self, mut connect: Box<HeldConnect>) -> Result<(), Ending> {
+    fn connect(&mut self, mut connect: Box<HeldConnect>) {
         let limits = self.options.frame;
         let mut attached = false;
         let answer = connect.begin_on(&mut self.outlet, |broker, session| {
@@ -371,13 +386,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             self.pulse.starts_over();
         }
         // The older one has given way to it.
-        self.answer_held().await?;
+        self.answer_held();
         match answer {
-            Some(answer) => self.reply(answer).await,
-            None => {
-                self.held = Some(connect);
-                Ok(())
-            }
+            Some(answer) => self.reply(answer),
+            None => self.held = Some(connect),
         }
     }
 }

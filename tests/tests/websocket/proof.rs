@@ -37,6 +37,21 @@ fn l12_x5_what_no_pong_proves_comes_again_on_the_next_socket_in_order() {
 }
 
 #[test]
+fn r38_what_comes_again_comes_in_one_piece_with_the_reply() {
+    let broker = Broker::start();
+    let mut talker = unproven(&broker, 3);
+    talker.another_socket().cut(Cut::Close);
+    let now = json!({"advice": {"timeout": 0}});
+    let connect = talker.message("/meta/connect", now);
+    talker.say(&[connect]);
+    // Proxies that let the first piece pass and swallow the rest are not known to swallow anything.
+    let piece = talker.socket.connection.wait_for(1).expect("a piece");
+    let piece = String::from_utf8_lossy(piece);
+    assert!(piece.contains("/meta/connect") && piece.contains(r#""data":3"#), "{piece}");
+    talker.socket.answers_pings = true;
+}
+
+#[test]
 fn l12_x5_what_no_pong_proves_comes_again_by_long_polling() {
     let broker = Broker::start();
     let Talker { mut client, socket } = unproven(&broker, 3);
