@@ -154,8 +154,12 @@ impl Line {
     /// Writes a response.
     pub(super) async fn respond(&mut self, spelled: Box<Spelled>) -> io::Result<()> {
         self.shed();
-        let mut all = spelled.head.chain(spelled.rest());
-        self.io.write_all_buf(&mut all).await?;
+        if spelled.rest().is_empty() {
+            self.io.write_all(&spelled.head).await?;
+        } else {
+            let mut all = spelled.head.chain(spelled.rest());
+            self.io.write_all_buf(&mut all).await?;
+        }
         self.io.flush().await
     }
 

@@ -166,5 +166,3 @@ struct Held {
     close: bool,
     waiting: Box<Waiting>,
 }
-
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
