@@ -3,12 +3,14 @@
 //! Nothing is taken from the queue before the moment of answering, so a held connect whose socket
 //! dies loses nothing: its future is dropped and the session simply stops being held.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use parking_lot::Mutex;
 
 use super::broker::Broker;
 use super::clock::Clock;
@@ -37,24 +39,58 @@ pub enum Release {
     Lapsed,
 }
 
+/// Rings for the one who waits; a ring that finds nobody is kept for whoever comes.
+#[derive(Debug, Default)]
+struct Bell(Mutex<Ring>);
+
+#[derive(Debug, Default)]
+enum Ring {
+    #[default]
+    Silent,
+    Awaited(Waker),
+    Rung,
+}
+
+impl Bell {
+    fn ring(&self) {
+        let before = std::mem::replace(&mut *self.0.lock(), Ring::Rung);
+        if let Ring::Awaited(waiter) = before {
+            waiter.wake();
+        }
+    }
+
+    fn poll_rung(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut ring = self.0.lock();
+        match &*ring {
+            Ring::Rung => {
+                *ring = Ring::Silent;
+                return Poll::Ready(());
+            }
+            Ring::Awaited(waiter) if waiter.will_wake(cx.waker()) => {}
+            _ => *ring = Ring::Awaited(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
 /// The part that the session keeps of a held connect, or of an outlet: how to wake it.
 #[derive(Debug, Default)]
 pub struct Hold {
     release: OnceLock<Release>,
     woken: AtomicBool,
-    notify: Notify,
+    bell: Bell,
 }
 
 impl Hold {
     /// Lets it go; the first reason given counts.
     pub(crate) fn release(&self, why: Release) {
         let _ = self.release.set(why);
-        self.notify.notify_one();
+        self.bell.ring();
     }
 
     /// Wakes it now.
     pub(crate) fn wake(&self) {
-        self.notify.notify_one();
+        self.bell.ring();
     }
 
     pub(crate) fn released(&self) -> Option<Release> {
@@ -68,7 +104,12 @@ impl Hold {
 
     /// Waits until it is woken or let go.
     pub(crate) async fn woken(&self) {
-        self.notify.notified().await;
+        poll_fn(|cx| self.poll_woken(cx)).await;
+    }
+
+    /// Whether it was woken or let go since this was last so.
+    pub(crate) fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.bell.poll_rung(cx)
     }
 
     /// What woke it went another way; it may be woken again.
@@ -91,7 +132,7 @@ impl Wakes {
 impl Drop for Wakes {
     fn drop(&mut self) {
         for hold in &self.0 {
-            hold.notify.notify_one();
+            hold.bell.ring();
         }
     }
 }
@@ -132,6 +173,11 @@ impl Held {
             state.lazy_until.filter(|_| !state.pushes())
         };
         lazy_until.map_or(self.deadline, |until| until.min(self.deadline))
+    }
+
+    /// Whether there may be an answer.
+    pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.hold.poll_woken(cx)
     }
 
     /// Waits until there may be an answer. Cancel-safe.
