@@ -16,6 +16,7 @@ mod line;
 mod response;
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -73,6 +74,7 @@ impl Lean {
     /// # Errors
     /// When the socket fails, or its deadlines pass.
     pub async fn serve(&self, line: &mut Line, around: &Around<'_>) -> io::Result<After> {
+        let mut stopped = pin!(around.stop.cancelled());
         // What came before a response was written does not show that this was read.
         let mut came_after = true;
         loop {
@@ -84,7 +86,7 @@ impl Lean {
                     Next::Other => return Ok(After::Others),
                     Next::End => break,
                 },
-                () = around.stop.cancelled() => break,
+                () = &mut stopped => break,
             };
             line.connection.busy(came_after);
             // On the heap, like all that is over before a connection waits again.
