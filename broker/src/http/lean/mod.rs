@@ -93,6 +93,7 @@ impl Lean {
                 biased;
                 next = line.next(&self.mounts) => match next? {
                     Next::Request(request) => request,
+                    Next::Other if line.mute => return Ok(After::Closed),
                     Next::Other => return Ok(After::Others),
                     Next::End => return Ok(After::Closed),
                 },
@@ -108,9 +109,11 @@ impl Lean {
                     let answer = line.hold(connect, connection, &mut alarm).await?;
                     match answer {
                         Some(answer) => Box::pin(self.finish(held, answer, around)).await,
-                        None if line.ahead.is_empty() => return Ok(After::Closed),
-                        // What the client sent before it went is heard.
+                        None if line.is_blank() => return Ok(After::Closed),
+                        // What the client sent before it went is heard. No answer to it may come where
+                        // one to the connect is due.
                         None => {
+                            line.mute = true;
                             connection.idle();
                             continue;
                         }
@@ -212,13 +215,15 @@ pub struct Line {
     leave: Option<&'static [u8]>,
     /// The client has closed its side.
     over: bool,
+    /// Nothing more is written: a response is missing, and others would be taken for it.
+    mute: bool,
 }
 
 impl Line {
     /// Nothing was read yet.
     #[must_use]
     pub fn new(io: Watched) -> Self {
-        Self { io, ahead: BytesMut::new(), leave: None, over: false }
+        Self { io, ahead: BytesMut::new(), leave: None, over: false, mute: false }
     }
 
     /// The socket for another to read from, with what was read ahead.
@@ -253,8 +258,7 @@ impl Line {
         alarm: &mut Alarm,
     ) -> io::Result<Option<Answer>> {
         loop {
-            self.skip_blank();
-            if !self.ahead.is_empty() {
+            if !self.is_blank() {
                 // What follows hides whether the client is still there.
                 return Ok(if connection.is_gone() { None } else { connect.hurry() });
             }
@@ -281,11 +285,19 @@ impl Line {
         }
     }
 
-    /// Some clients send an empty line behind a body (RFC 9112 §2.2).
-    fn skip_blank(&mut self) {
-        let blank = self.ahead.iter().take_while(|byte| b"\r\n".contains(byte)).count();
-        self.ahead.advance(blank);
+    /// Whether no more than empty lines were read ahead: some clients send one behind a body
+    /// (RFC 9112 §2.2).
+    fn is_blank(&mut self) -> bool {
+        while let Some(end) = match &*self.ahead {
+            [b'\r', b'\n', ..] => Some(2),
+            [b'\n', ..] => Some(1),
+            _ => None,
+        } {
+            self.ahead.advance(end);
+        }
         self.shed();
+        // The other half of one may be on its way.
+        matches!(&*self.ahead, [] | [b'\r'])
     }
 
     /// An idle connection has no buffer.
@@ -297,6 +309,9 @@ impl Line {
 
     async fn respond(&mut self, spelled: Box<Spelled>) -> io::Result<()> {
         self.shed();
+        if self.mute {
+            return Ok(());
+        }
         let mut all = spelled.head.chain(spelled.rest());
         self.io.write_all_buf(&mut all).await?;
         self.io.flush().await
