@@ -139,9 +139,9 @@ fn chunk_length(line: &[u8]) -> io::Result<u64> {
 }
 
 fn is_trailer(line: &[u8]) -> bool {
-    let mut parts = line.splitn(2, |byte| *byte == b':');
-    let mut part = || parts.next().unwrap_or_default();
-    HeaderName::from_bytes(part()).is_ok() && HeaderValue::from_bytes(part()).is_ok()
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
+    let (name, value) = line.split_at(colon);
+    HeaderName::from_bytes(name).is_ok() && HeaderValue::from_bytes(&value[1..]).is_ok()
 }
 
 fn broken() -> io::Error {
@@ -245,6 +245,7 @@ mod tests {
             "0\r\nT: x\n\n",
             "0\r\nT: x\r\n folded\r\n\r\n",
             "0\r\n: x\r\n\r\n",
+            "0\r\n0\r\n\r\n",
         ] {
             let mut framing = Framing::chunked();
             let mut bytes = BytesMut::from(text);

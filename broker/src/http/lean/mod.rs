@@ -161,8 +161,9 @@ impl Lean {
             Begun::Answered(response) => response,
             Begun::Held(waiting) => return Step::Held(Held { close, waiting }),
         };
-        // What is at hand of a body that nobody wanted is passed over.
-        while let Ok(Some(_)) = framing.take(&mut line.ahead) {}
+        // A piece that is at hand of a body that nobody wanted is passed over. If it is not all, the
+        // connection ends.
+        let _ = framing.take(&mut line.ahead);
         if has_body && (!takes_body || response.status().as_u16() >= 400) {
             // Who is refused may be sending still.
             peer.leaves_unread();
