@@ -156,9 +156,9 @@ impl Serving {
             let Self { options, stats, lean, stop, .. } = &*service;
             let ended = match lean {
                 Some(lean) if !http2 => {
-                    let mut line = Line::new(io);
+                    let mut line = Line::new(io, Arc::clone(&connection));
                     let around = Around { options, stats, stop };
-                    match lean.serve(&mut line, &connection, &around).await {
+                    match lean.serve(&mut line, &around).await {
                         Ok(After::Closed) => Ok(()),
                         Ok(After::Others) => {
                             service.speak(line.hand_over(), &connection, false).await

@@ -74,6 +74,27 @@ pub(super) const TABLE: &[Area] = &[
         &["bytes", "crate::http::body", "tokio::io", "tokio::time"],
         &["TcpStream", "TcpListener"],
     ),
+    area(
+        &["broker/src/http/lean/line.rs", "broker/src/http/lean/mod.rs"],
+        &[
+            HTTP,
+            "bytes",
+            "crate::exchange",
+            "futures_util::poll",
+            "http",
+            "tokio::io",
+            "tokio::select",
+            "tokio::task::coop",
+            "tokio_util",
+        ],
+        NO_SOCKETS,
+    ),
+    area(&["broker/src/http/lean/alarm.rs"], &["tokio::time"], NO_SOCKETS),
+    area(
+        &["broker/src/http/lean/"],
+        &[HTTP, "bytes", "http", "httparse", "httpdate", "itoa", "tokio_stream::Stream"],
+        &["async", "TcpStream", "TcpListener"],
+    ),
     area(&["broker/src/http/limits.rs"], &["crate::limits"], &["async"]),
     area(&["broker/src/http/stats.rs"], &["http", "prometheus"], &["async"]),
     area(

@@ -12,17 +12,12 @@ use tokio::time::{Sleep, sleep_until};
 
 /// The timer.
 #[derive(Debug)]
-pub(super) struct Alarm(Pin<Box<Sleep>>);
+pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
-    /// Set for then.
-    pub(super) fn new(at: Instant) -> Self {
-        Self(Box::pin(sleep_until(at.into())))
-    }
-
-    /// When it rings by itself.
-    pub(super) fn set_for(&self) -> Instant {
-        self.0.deadline().into_std()
+    /// One that is not set.
+    pub(super) const fn new() -> Self {
+        Self(None)
     }
 
     /// Waits until then. Cancel-safe.
@@ -32,15 +27,16 @@ impl Alarm {
 
     fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         let at = at.into();
-        if at < self.0.deadline() {
-            self.0.as_mut().reset(at);
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if at < sleep.deadline() {
+            sleep.as_mut().reset(at);
         }
         loop {
-            ready!(self.0.as_mut().poll(cx));
-            if self.0.deadline() >= at {
+            ready!(sleep.as_mut().poll(cx));
+            if sleep.deadline() >= at {
                 return Poll::Ready(());
             }
-            self.0.as_mut().reset(at);
+            sleep.as_mut().reset(at);
         }
     }
 }
@@ -56,7 +52,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_rings_in_time_whether_the_deadline_moves_away_or_nearer() {
         let start = tokio::time::Instant::now();
-        let mut alarm = Alarm::new((start + SECOND).into_std());
+        let mut alarm = Alarm::new();
         for (at, seconds) in [(5, 5), (6, 6), (6, 6), (2, 6), (30, 30)] {
             alarm.rings((start + SECOND * at).into_std()).await;
             assert_eq!(start.elapsed().as_secs(), seconds);
