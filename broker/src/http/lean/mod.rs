@@ -12,6 +12,8 @@ mod alarm;
 mod framing;
 mod head;
 mod line;
+#[doc(hidden)]
+pub mod reading;
 mod response;
 
 use std::io;
