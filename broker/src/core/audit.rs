@@ -17,7 +17,7 @@ impl Broker {
         let mut frame_bytes = 0;
         self.registry.for_each(|session| {
             sessions += 1;
-            let own = session.subscriptions.lock().patterns.len();
+            let own = session.subscriptions.lock().len();
             subscriptions += own;
             let state = session.state.lock();
             if state.subscriptions != own {

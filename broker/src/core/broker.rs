@@ -14,6 +14,7 @@ use weft_persistence::Marked;
 use weft_protocol::{Advice, ChannelLimits, ChannelName, Error, Gap, Pattern, Reconnect, Replay};
 
 use super::browsers::Browsers;
+pub use super::census::Census;
 use super::channels::{Channels, Store, blocking};
 use super::clock::Clock;
 use super::crowd::POLL_MOST;
@@ -99,23 +100,6 @@ pub struct Origin {
     pub doubt: i64,
     /// The highest position that may be given out at first; `None` = no bound.
     pub ceiling: Option<i64>,
-}
-
-/// What the gauges show, counted when asked.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Census {
-    /// Sessions that live.
-    pub sessions: usize,
-    /// Connects held right now.
-    pub held: usize,
-    /// Messages queued, those that lack proof of receipt included.
-    pub queued: usize,
-    /// Bytes that these add up to, shared messages counted once per queue.
-    pub queued_bytes: usize,
-    /// Sessions that have yet to read from the backlog.
-    pub behind: usize,
-    /// Subscriptions that stand.
-    pub subscriptions: usize,
 }
 
 impl Broker {
@@ -283,10 +267,10 @@ impl Broker {
         }
         let new: Vec<Arc<str>> = parsed
             .iter()
-            .filter(|pattern| !pattern.is_service() && !own.patterns.contains(pattern.as_str()))
+            .filter(|pattern| !pattern.is_service() && !own.has(pattern.as_str()))
             .map(|pattern| Arc::from(pattern.as_str()))
             .collect();
-        if own.patterns.len() + new.len() > self.options.subscriptions_per_session {
+        if own.len() + new.len() > self.options.subscriptions_per_session {
             return Err(Error::TooManySubscriptions);
         }
         // Before the look at what is missing: whatever goes from now on is yet to be told.
@@ -297,12 +281,10 @@ impl Broker {
         }
         let opening = self.opening(&new, replay, &beginning, last);
         self.set_cursors(session, &beginning, opening, replay.is_some());
-        for pattern in new {
-            self.subscriptions.join(&pattern, session);
-            own.patterns.insert(pattern);
-        }
+        let joined = new.iter().map(|pattern| self.subscriptions.join(pattern, session));
+        own.add(joined);
         self.opened(session);
-        session.state.lock().subscriptions = own.patterns.len();
+        session.state.lock().subscriptions = own.len();
         drop(own);
         self.wake_if_news(session, wakes);
         let gaps = self.tell(beginning, patterns.len());
@@ -315,20 +297,18 @@ impl Broker {
     pub fn unsubscribe(&self, session: &SessionHandle, patterns: &[Cow<'_, str>]) {
         const ANY: ChannelLimits = ChannelLimits { bytes: usize::MAX, segments: usize::MAX };
         let mut own = own(session);
-        for text in patterns {
-            if let Some(pattern) = own.patterns.take(&**text) {
-                self.subscriptions.leave(&pattern, session);
-            }
+        for pattern in own.take(patterns) {
+            self.subscriptions.leave(&pattern, session);
         }
         let mut state = session.state.lock();
-        state.subscriptions = own.patterns.len();
+        state.subscriptions = own.len();
         // What comes while nothing of a channel is wanted is not to be read by going back.
         state.queue.fix();
         let Some(behind) = &mut state.behind else { return };
         let unread = behind.retain(|name| {
             let mut wanted = false;
             if let Ok(channel) = ChannelName::parse(name, &ANY) {
-                channel.patterns(|pattern| wanted |= own.patterns.contains(pattern));
+                channel.patterns(|pattern| wanted |= own.has(pattern));
             }
             wanted
         });
@@ -387,7 +367,12 @@ impl Broker {
 
     /// Notes a sign of life, and moves the session's deadline forward if that is now too late.
     pub(crate) fn touch(&self, session: &Arc<SessionHandle>, state: &mut Session) {
-        state.contact = self.clock.now();
+        self.touch_at(session, state, self.clock.now());
+    }
+
+    /// The same where the time is known already.
+    pub(crate) fn touch_at(&self, session: &Arc<SessionHandle>, state: &mut Session, now: Instant) {
+        state.contact = now;
         let idle_max = self.idle_max(state);
         if let Some(at) = state.expires_at(idle_max).filter(|&at| at < state.armed) {
             self.rearm(session, state, at);
@@ -433,22 +418,6 @@ impl Broker {
     pub(crate) fn later(&self, reconnect: Reconnect, spread: u64) -> Advice {
         let interval_ms = millis(self.options.interval).max(1_000) + spread % 2_000;
         Advice { interval_ms, ..self.advice(reconnect) }
-    }
-
-    /// Counts everything that the gauges show.
-    #[must_use]
-    pub fn census(&self) -> Census {
-        let mut census = Census::default();
-        self.registry.for_each(|session| {
-            let state = session.state.lock();
-            census.subscriptions += state.subscriptions;
-            census.sessions += 1;
-            census.held += usize::from(state.hold.is_some());
-            census.queued += state.queue.len();
-            census.queued_bytes += state.queue.bytes();
-            census.behind += usize::from(state.is_behind());
-        });
-        census
     }
 
     /// How many browsers have sessions that hold or held; none when no session is left.

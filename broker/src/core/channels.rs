@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use weft_persistence::{self as persistence, Backlog, BacklogError, Record, Submit};
@@ -19,6 +20,8 @@ use super::publishing::Commit;
 use super::rules::{Durability, Rule, Rules};
 
 const STRIPES: usize = 256;
+/// How long most hold a stripe, at most.
+const SHORT: Duration = Duration::from_micros(100);
 
 /// A store, and the way to it.
 #[derive(Debug, Clone)]
@@ -107,9 +110,11 @@ impl Channels {
         (self.hasher.hash_one(channel) % STRIPES as u64) as usize
     }
 
-    /// Locks a stripe.
+    /// Locks a stripe. One whose messages go out to very many is locked for long: whoever waits for
+    /// it is not to keep a worker of the runtime waiting.
     pub(crate) fn lock(&self, stripe: usize) -> MutexGuard<'_, Stripe> {
-        self.stripes[stripe].lock()
+        let stripe = &self.stripes[stripe];
+        stripe.try_lock_for(SHORT).unwrap_or_else(|| blocking(|| stripe.lock()))
     }
 
     /// Whether a store keeps channels of this rule.
@@ -117,30 +122,27 @@ impl Channels {
         self.store.as_ref().filter(|_| rule.durability != Durability::Memory)
     }
 
-    /// The past of a channel that is about to get a message; made if need be.
-    pub(crate) fn past<'s>(
+    /// Begins the past of a channel that memory does not know, and that is about to get a message.
+    pub(crate) fn begin(
         &self,
-        stripe: &'s mut Stripe,
+        stripe: &mut Stripe,
         channel: ChannelName<'_>,
         rule: &Arc<Rule>,
         position: i64,
-    ) -> Option<&'s mut Past> {
+    ) {
         let name = channel.as_str();
-        if !stripe.pasts.contains_key(name) {
-            let store = self.stored(rule);
-            let floor = if store.is_some() { 0 } else { self.forgotten.load(Ordering::Acquire) };
-            let mut past = Past::new(Arc::clone(rule), position, floor);
-            // Times of such a channel never go back, not over a restart either.
-            if let (true, Some(store)) = (rule.salesforce, store)
-                && let Ok(last) = blocking(|| store.backlog.last(name, 1))
-            {
-                past.latest_us = last.last().map_or(i64::MIN, |record| record.time_us);
-            }
-            self.count.fetch_add(1, Ordering::Relaxed);
-            self.cost.fetch_add(past.cost(), Ordering::Relaxed);
-            stripe.pasts.insert(Arc::from(name), past);
+        let store = self.stored(rule);
+        let floor = if store.is_some() { 0 } else { self.forgotten.load(Ordering::Acquire) };
+        let mut past = Past::new(Arc::clone(rule), position, floor);
+        // Times of such a channel never go back, not over a restart either.
+        if let (true, Some(store)) = (rule.salesforce, store)
+            && let Ok(last) = blocking(|| store.backlog.last(name, 1))
+        {
+            past.latest_us = last.last().map_or(i64::MIN, |record| record.time_us);
         }
-        stripe.pasts.get_mut(name)
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.cost.fetch_add(past.cost(), Ordering::Relaxed);
+        stripe.pasts.insert(Arc::from(name), past);
     }
 
     /// Changes a past and keeps the books.
@@ -355,16 +357,16 @@ impl Channels {
         let meant = |name: &str| {
             ChannelName::parse(name, &any).is_ok_and(|channel| pattern.matches(channel))
         };
-        let mut names = BTreeSet::new();
-        if let Some(store) = &self.store {
-            let stored = blocking(|| store.backlog.names(prefix))?;
-            names.extend(stored.into_iter().filter(|name| meant(name)));
+        let mut names = match &self.store {
+            Some(store) => blocking(|| store.backlog.names(prefix))?,
+            None => Vec::new(),
+        };
+        for stripe in 0..STRIPES {
+            let stripe = self.lock(stripe);
+            names.extend(stripe.pasts.keys().filter(|name| name.starts_with(prefix)).cloned());
         }
-        for stripe in &self.stripes {
-            let stripe = stripe.lock();
-            names.extend(stripe.pasts.keys().filter(|name| meant(name)).cloned());
-        }
-        Ok(names)
+        // In one go: a set that is made of a list sorts it once, and finds no place for each.
+        Ok(names.into_iter().filter(|name| meant(name)).collect())
     }
 
     /// Comes back within the limits if they are passed: the channels that were not used for longest
@@ -376,8 +378,8 @@ impl Channels {
         }
         let Some(_one_at_a_time) = self.evicting.try_lock() else { return };
         let mut names: Vec<(i64, Arc<str>)> = Vec::new();
-        for stripe in &self.stripes {
-            let stripe = stripe.lock();
+        for stripe in 0..STRIPES {
+            let stripe = self.lock(stripe);
             names.extend(stripe.pasts.iter().map(|(name, past)| (past.used, Arc::clone(name))));
         }
         names.sort_unstable();
@@ -459,8 +461,8 @@ impl Channels {
     /// Visits every frame that memory keeps of a past, and recounts what [`Channels::kept`] says.
     pub(crate) fn recount(&self, mut visit: impl FnMut(&Frame)) -> (usize, usize) {
         let (mut count, mut cost) = (0, 0);
-        for stripe in &self.stripes {
-            for past in stripe.lock().pasts.values() {
+        for stripe in 0..STRIPES {
+            for past in self.lock(stripe).pasts.values() {
                 count += 1;
                 cost += past.cost();
                 past.frames().for_each(&mut visit);

@@ -61,16 +61,17 @@ impl Broker {
         connect: &ConnectRequest<'_>,
     ) -> Result<Received, Error> {
         let mut state = session.state.lock();
+        let now = self.clock.now();
         if state.ended.is_some() {
             return Err(Error::SessionUnknown);
         }
-        if state.grant.is_over(self.clock.now()) {
+        if state.grant.is_over(now) {
             return Err(TOKEN_EXPIRED);
         }
         if state.overrun {
             return Ok(Received::Overrun);
         }
-        self.touch(session, &mut state);
+        self.touch_at(session, &mut state, now);
         if state.is_stale(connect) {
             state.hear_late(connect);
             self.stats.superseded.inc();
@@ -87,11 +88,11 @@ impl Broker {
             let resent = state.receive_connect(connect);
             self.stats.resent.inc_by(resent as u64);
         }
-        if let Some((older, why)) = state.supersede(self.clock.now()) {
+        if let Some((older, why)) = state.supersede(now) {
             self.stats.superseded.inc();
             older.release(why);
         }
-        self.touch(session, &mut state);
+        self.touch_at(session, &mut state, now);
         let (behind, number) = (state.is_behind() && !state.pushes(), state.connects);
         drop(state);
         if behind {
@@ -266,7 +267,7 @@ impl Broker {
             let batch = state.answer_heartbeat(now);
             self.stats.gaps.inc_by(batch.gaps.len() as u64);
             let advice = self.advise(session, state, asked_advice);
-            self.touch(session, state);
+            self.touch_at(session, state, now);
             return Connected { batch, ..succeeded(advice, state.reply_no) };
         }
         let limits = self.response_now(state);
@@ -287,7 +288,7 @@ impl Broker {
         } else {
             self.advise(session, state, asked_advice)
         };
-        self.touch(session, state);
+        self.touch_at(session, state, now);
         Connected { outcome: Ok(()), advice, batch, reply_no: state.reply_no, ack }
     }
 

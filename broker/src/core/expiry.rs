@@ -79,7 +79,7 @@ impl Broker {
         let patterns = {
             let mut own = own(session);
             own.ended = true;
-            std::mem::take(&mut own.patterns)
+            own.take_all()
         };
         for pattern in &patterns {
             self.subscriptions.leave(pattern, session);

@@ -109,7 +109,7 @@ impl Broker {
             }
         }
         self.stats.renewed.inc();
-        let patterns = own(session).patterns.clone();
+        let patterns = own(session).all().to_vec();
         let all = patterns.iter().all(|pattern| allowed(pattern));
         if !all {
             self.end(session, End::Revoked);
@@ -125,7 +125,7 @@ impl Broker {
         let mut ended = 0;
         for session in sessions {
             let Some(who) = self.principal(&session) else { continue };
-            let patterns: Vec<_> = own(&session).patterns.iter().cloned().collect();
+            let patterns: Vec<_> = own(&session).all().to_vec();
             if !holds(&who, &patterns) {
                 self.end(&session, End::Revoked);
                 ended += 1;

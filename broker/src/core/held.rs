@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::broker::Broker;
+use super::channels::blocking;
 use super::clock::Clock;
 use super::connect::Connected;
 use super::session::SessionHandle;
@@ -91,11 +92,17 @@ impl Wakes {
 
 impl Drop for Wakes {
     fn drop(&mut self) {
-        for hold in &self.0 {
-            hold.notify.notify_one();
+        let (some, more) = self.0.split_at(self.0.len().min(AT_A_TIME));
+        some.iter().for_each(|hold| hold.wake());
+        if !more.is_empty() {
+            // What takes long does not keep the runtime from its work.
+            blocking(|| more.iter().for_each(|hold| hold.wake()));
         }
     }
 }
+
+/// How many are woken before other work has its turn.
+const AT_A_TIME: usize = 1_000;
 
 /// A held connect from the transport's side. Dropping it unanswered means: the client went away.
 #[derive(Debug)]

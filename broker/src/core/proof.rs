@@ -1,6 +1,7 @@
 //! What a connect says of the replies before it: that they arrived, or that the last was lost
 //! (decisions section 4; checklist L12, X1).
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use weft_protocol::ClientAdvice;
@@ -63,8 +64,9 @@ pub(crate) struct Proof {
     write_failed: bool,
     /// Whether a connect without `timeout:0` has come: `timeout:0` then signals a failure.
     polled: bool,
-    last_id: Option<Box<str>>,
-    answered_id: Option<Box<str>>,
+    last_id: Option<Arc<str>>,
+    /// As a rule the same.
+    answered_id: Option<Arc<str>>,
     ids_differ: bool,
 }
 
@@ -99,7 +101,7 @@ impl Proof {
         if let Some(id) = connect.id {
             self.ids_differ |= self.last_id.as_deref().is_some_and(|last| last != id);
             if self.last_id.as_deref() != Some(id) {
-                self.last_id = Some(Box::from(id));
+                self.last_id = Some(Arc::from(id));
             }
         }
         if lost { Verdict::Lost } else { Verdict::Arrived }
@@ -112,7 +114,8 @@ impl Proof {
             return Some(receipts.number(reach));
         }
         if self.answered_id.as_deref() != id {
-            self.answered_id = id.map(Box::from);
+            let last = self.last_id.as_ref().filter(|last| Some(&***last) == id);
+            self.answered_id = last.cloned().or_else(|| id.map(Arc::from));
         }
         None
     }

@@ -295,12 +295,13 @@ impl Broker {
         if let Some(mark) = &mark {
             self.marks.reserve(mark, now);
         }
-        let rule = match stripe.pasts.get(channel.as_str()) {
-            Some(past) => Arc::clone(&past.rule),
-            None => Arc::clone(self.channels.rules.of(channel)),
-        };
-        let past =
-            if rule.keeps() { self.channels.past(stripe, channel, &rule, position) } else { None };
+        let known = stripe.pasts.get(channel.as_str()).map(|past| Arc::clone(&past.rule));
+        let is_new = known.is_none();
+        let rule = known.unwrap_or_else(|| Arc::clone(self.channels.rules.of(channel)));
+        if is_new && rule.keeps() {
+            self.channels.begin(stripe, channel, &rule, position);
+        }
+        let past = if rule.keeps() { stripe.pasts.get_mut(channel.as_str()) } else { None };
         let time_us = match &past {
             Some(past) if rule.salesforce => wall_us.max(past.latest_us),
             _ => wall_us,

@@ -250,15 +250,14 @@ impl Queue {
     pub fn take_frames(&mut self, limits: ResponseLimits) -> Vec<Frame> {
         let mut bytes = 0;
         let waiting = self.frames.range(self.sent..).take(limits.messages.max(1));
-        let frames: Vec<Frame> = waiting
-            .take_while(|frame| {
-                let first = bytes == 0;
-                bytes += frame.text().len() + 1;
-                first || bytes <= limits.bytes
-            })
-            .cloned()
-            .collect();
-        self.sent += frames.len();
+        let fits = |frame: &&Frame| {
+            let first = bytes == 0;
+            bytes += frame.text().len() + 1;
+            first || bytes <= limits.bytes
+        };
+        let end = self.sent + waiting.take_while(fits).count();
+        let frames: Vec<Frame> = self.frames.range(self.sent..end).cloned().collect();
+        self.sent = end;
         self.touched = self.touched.max(self.base + self.sent as u64);
         self.fixed = self.fixed.max(self.touched);
         frames

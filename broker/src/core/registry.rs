@@ -1,9 +1,9 @@
 //! All sessions by clientId, in shards, so that look-ups of different sessions do not meet.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hashbrown::HashTable;
 use parking_lot::RwLock;
 
 use super::id::SessionId;
@@ -14,7 +14,7 @@ const SHARDS: usize = 64;
 /// The sessions that live.
 #[derive(Debug)]
 pub struct Registry {
-    shards: Vec<RwLock<HashMap<SessionId, Arc<SessionHandle>>>>,
+    shards: Vec<RwLock<HashTable<Arc<SessionHandle>>>>,
     count: AtomicUsize,
     max: usize,
 }
@@ -27,10 +27,11 @@ impl Registry {
         Self { shards, count: AtomicUsize::new(0), max }
     }
 
-    fn shard(&self, id: &SessionId) -> &RwLock<HashMap<SessionId, Arc<SessionHandle>>> {
-        let byte = id.as_str().bytes().last().unwrap_or(0);
-        let next = id.as_str().bytes().next().unwrap_or(0);
-        &self.shards[(usize::from(byte) * 7 + usize::from(next)) % SHARDS]
+    /// An id's hash and its shard, which goes by other bits of it than the table within.
+    #[expect(clippy::cast_possible_truncation, reason = "the remainder is small")]
+    fn place(&self, id: &SessionId) -> (u64, &RwLock<HashTable<Arc<SessionHandle>>>) {
+        let hash = id.hash();
+        (hash, &self.shards[((hash >> 32) % SHARDS as u64) as usize])
     }
 
     /// Adds a session; false if there is no room.
@@ -39,19 +40,23 @@ impl Registry {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return false;
         }
-        self.shard(&session.id).write().insert(session.id, session);
+        let (hash, shard) = self.place(&session.id);
+        shard.write().insert_unique(hash, session, |session| session.id.hash());
         true
     }
 
     /// Finds a session.
     #[must_use]
     pub fn get(&self, id: &SessionId) -> Option<Arc<SessionHandle>> {
-        self.shard(id).read().get(id).cloned()
+        let (hash, shard) = self.place(id);
+        shard.read().find(hash, |session| session.id == *id).cloned()
     }
 
     /// Takes a session out.
     pub(crate) fn remove(&self, id: &SessionId) {
-        if self.shard(id).write().remove(id).is_some() {
+        let (hash, shard) = self.place(id);
+        if let Ok(found) = shard.write().find_entry(hash, |session| session.id == *id) {
+            found.remove();
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -59,7 +64,7 @@ impl Registry {
     /// Visits every session, a shard at a time; the shard is not locked during the visit.
     pub fn for_each(&self, mut visit: impl FnMut(&Arc<SessionHandle>)) {
         for shard in &self.shards {
-            let sessions: Vec<_> = shard.read().values().cloned().collect();
+            let sessions: Vec<_> = shard.read().iter().cloned().collect();
             sessions.iter().for_each(&mut visit);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Plain data under one short lock; `now` is an argument, nothing here waits or wakes anybody.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ use super::proof::{ConnectRequest, Proof, Verdict};
 use super::queue::{Batch, Queue};
 use super::rules::Rule;
 use crate::limits::SessionBuckets;
+
+pub(crate) use self::own::OwnSubscriptions;
 
 /// A session as the registry, the subscriptions and transports share it.
 pub struct SessionHandle {
@@ -55,13 +57,6 @@ impl fmt::Debug for SessionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Session({:?})", self.id)
     }
-}
-
-/// What a session has subscribed to. Its own lock, taken before those of members.
-#[derive(Debug, Default)]
-pub(crate) struct OwnSubscriptions {
-    pub(crate) patterns: BTreeSet<Arc<str>>,
-    pub(crate) ended: bool,
 }
 
 /// Who may speak for a session besides knowing its id (decisions 3.11).
@@ -161,7 +156,8 @@ pub struct Session {
     pub(crate) proof: Proof,
     /// Its part in what is bounded at once.
     pub(crate) crowd: Crowd,
-    superseded: VecDeque<Instant>,
+    /// When connects that it held were replaced, if any was.
+    superseded: Option<Box<VecDeque<Instant>>>,
 }
 
 impl Session {
@@ -191,7 +187,7 @@ impl Session {
             overrun: false,
             proof: Proof::default(),
             crowd: Crowd::default(),
-            superseded: VecDeque::new(),
+            superseded: None,
         }
     }
 
@@ -478,6 +474,7 @@ impl Session {
 }
 
 mod late;
+mod own;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]

@@ -2,18 +2,18 @@
 //!
 //! Bayeux wildcards stand last, so `/a/b` can only match `/a/b`, `/a/*`, `/a/**`, `/**` (and `/*` one
 //! level up): no tree is needed. Each pattern's members have a lock of their own, so a long fan-out
-//! delays nobody but subscribers of that very pattern.
+//! delays nobody but subscribers of that very pattern, and these not for long.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use indexmap::IndexMap;
+use hashbrown::HashTable;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 use weft_protocol::ChannelName;
 
+use super::members::{self, Left, Members};
 use super::session::SessionHandle;
 
 const SHARDS: usize = 64;
@@ -21,22 +21,21 @@ const SHARDS: usize = 64;
 /// All subscriptions.
 #[derive(Debug)]
 pub struct Subscriptions {
-    shards: Vec<RwLock<HashMap<Arc<str>, Arc<Members>>>>,
+    shards: Vec<RwLock<Shard>>,
     hasher: RandomState,
     count: AtomicUsize,
     max: usize,
     arrived: Notify,
 }
 
-/// The sessions subscribed to one pattern.
+/// The patterns of one shard, each found by a hash that its caller knows.
 #[derive(Debug, Default)]
-struct Members(RwLock<MembersState>);
+struct Shard(HashTable<Arc<Members>>);
 
-#[derive(Debug, Default)]
-struct MembersState {
-    sessions: IndexMap<u64, Arc<SessionHandle>>,
-    /// Emptied and about to leave the map: nobody may join any more.
-    dead: bool,
+impl Shard {
+    fn get(&self, hash: u64, pattern: &str) -> Option<&Arc<Members>> {
+        self.0.find(hash, |members| *members.pattern == *pattern)
+    }
 }
 
 impl Subscriptions {
@@ -48,9 +47,25 @@ impl Subscriptions {
         Self { shards, hasher, count: AtomicUsize::new(0), max, arrived: Notify::new() }
     }
 
+    /// A pattern's hash and its shard, which goes by other bits of it than the table within.
     #[expect(clippy::cast_possible_truncation, reason = "the remainder is small")]
-    fn shard(&self, pattern: &str) -> &RwLock<HashMap<Arc<str>, Arc<Members>>> {
-        &self.shards[(self.hasher.hash_one(pattern) % SHARDS as u64) as usize]
+    fn place(&self, pattern: &str) -> (u64, &RwLock<Shard>) {
+        let hash = self.hasher.hash_one(pattern);
+        (hash, &self.shards[((hash >> 32) % SHARDS as u64) as usize])
+    }
+
+    fn get(&self, pattern: &str) -> Option<Arc<Members>> {
+        let (hash, shard) = self.place(pattern);
+        shard.read().get(hash, pattern).cloned()
+    }
+
+    fn get_or_insert(&self, pattern: &Arc<str>) -> Arc<Members> {
+        let (hash, shard) = self.place(pattern);
+        let mut shard = shard.write();
+        let same = |members: &Arc<Members>| members.pattern == *pattern;
+        let rehash = |members: &Arc<Members>| self.hasher.hash_one(&*members.pattern);
+        let entry = shard.0.entry(hash, same, rehash);
+        Arc::clone(entry.or_insert_with(|| Members::new(pattern)).get())
     }
 
     /// Reserves room for `n` subscriptions; false if there is none.
@@ -63,46 +78,36 @@ impl Subscriptions {
         room
     }
 
-    /// Adds a member whose room is reserved. The caller keeps a session from joining twice.
-    pub(crate) fn join(&self, pattern: &Arc<str>, session: &Arc<SessionHandle>) {
+    /// Adds a member whose room is reserved. The caller keeps a session from joining twice. Returns the
+    /// pattern as it stands here, for all who subscribe to it to share.
+    pub(crate) fn join(&self, pattern: &Arc<str>, session: &Arc<SessionHandle>) -> Arc<str> {
         loop {
-            let found = self.shard(pattern).read().get(pattern).cloned();
-            let members = found.unwrap_or_else(|| {
-                Arc::clone(self.shard(pattern).write().entry(Arc::clone(pattern)).or_default())
-            });
-            let mut state = members.0.write();
-            if !state.dead {
-                state.sessions.insert(session.key, Arc::clone(session));
-                drop(state);
+            let members = self.get(pattern).unwrap_or_else(|| self.get_or_insert(pattern));
+            if members.join(session) {
                 self.arrived.notify_waiters();
-                return;
+                return Arc::clone(&members.pattern);
             }
-            drop(state);
-            self.bury(pattern, &members);
+            self.bury(&members);
         }
     }
 
     /// Removes a member and gives its room back.
-    pub(crate) fn leave(&self, pattern: &Arc<str>, session: &SessionHandle) {
-        let found = self.shard(pattern).read().get(pattern).cloned();
-        let Some(members) = found else { return };
-        let mut state = members.0.write();
-        if state.sessions.swap_remove(&session.key).is_none() {
-            return;
+    pub(crate) fn leave(&self, pattern: &str, session: &SessionHandle) {
+        let Some(members) = self.get(pattern) else { return };
+        let left = members.leave(session.key);
+        if left != Left::Nothing {
+            self.count.fetch_sub(1, Ordering::Relaxed);
         }
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        state.dead = state.sessions.is_empty();
-        let dead = state.dead;
-        drop(state);
-        if dead {
-            self.bury(pattern, &members);
+        if left == Left::Dead {
+            self.bury(&members);
         }
     }
 
-    fn bury(&self, pattern: &Arc<str>, members: &Arc<Members>) {
-        let mut shard = self.shard(pattern).write();
-        if shard.get(pattern).is_some_and(|found| Arc::ptr_eq(found, members)) {
-            shard.remove(pattern);
+    fn bury(&self, members: &Arc<Members>) {
+        let (hash, shard) = self.place(&members.pattern);
+        let mut shard = shard.write();
+        if let Ok(found) = shard.0.find_entry(hash, |found| Arc::ptr_eq(found, members)) {
+            found.remove();
         }
     }
 
@@ -110,24 +115,11 @@ impl Subscriptions {
     pub(crate) fn for_each_member(
         &self,
         channel: ChannelName<'_>,
-        mut visit: impl FnMut(&Arc<SessionHandle>),
+        visit: impl FnMut(&Arc<SessionHandle>),
     ) {
-        let mut matching: Vec<Arc<Members>> = Vec::new();
-        channel.patterns(|pattern| {
-            let found = self.shard(pattern).read().get(pattern).cloned();
-            matching.extend(found);
-        });
-        if let [only] = matching.as_slice() {
-            only.0.read().sessions.values().for_each(visit);
-            return;
-        }
-        let mut sessions: Vec<Arc<SessionHandle>> = Vec::new();
-        for members in matching {
-            sessions.extend(members.0.read().sessions.values().cloned());
-        }
-        sessions.sort_unstable_by_key(|session| session.key);
-        sessions.dedup_by_key(|session| session.key);
-        sessions.iter().for_each(&mut visit);
+        let mut matching = Vec::new();
+        channel.patterns(|pattern| matching.extend(self.get(pattern)));
+        members::visit(&matching, visit);
     }
 
     /// Whether anybody would get a message of this channel by a pattern that begins with `below`.
@@ -135,7 +127,10 @@ impl Subscriptions {
     pub fn has_members(&self, channel: ChannelName<'_>, below: &str) -> bool {
         let mut any = false;
         channel.patterns(|pattern| {
-            any |= pattern.starts_with(below) && self.shard(pattern).read().contains_key(pattern);
+            if !any && pattern.starts_with(below) {
+                let (hash, shard) = self.place(pattern);
+                any = shard.read().get(hash, pattern).is_some();
+            }
         });
         any
     }
@@ -161,8 +156,8 @@ impl Subscriptions {
     #[must_use]
     pub fn recount(&self) -> usize {
         let shards = self.shards.iter().map(|shard| {
-            let members: Vec<_> = shard.read().values().cloned().collect();
-            members.iter().map(|members| members.0.read().sessions.len()).sum::<usize>()
+            let members: Vec<_> = shard.read().0.iter().cloned().collect();
+            members.iter().map(|members| members.len()).sum::<usize>()
         });
         shards.sum()
     }

@@ -63,7 +63,8 @@ pub(super) struct PendingConnect<Id> {
     pub(super) payer: Payer,
     /// The limit that stopped it, if one did.
     pub(super) limited: Option<Limited>,
-    pub(super) timesync: Option<(TimesyncRequest, i64)>,
+    /// In a box, since few ask for it and many wait.
+    pub(super) timesync: Option<Box<(TimesyncRequest, i64)>>,
 }
 
 impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
@@ -84,14 +85,14 @@ impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
     /// Writes the reply.
     pub(super) fn write(&self, connected: Connected, broker: &Broker, array: &mut Array) {
         let (id, channel) = (self.id.as_deref(), self.channel.as_deref());
-        write(id, channel, self.timesync.as_ref(), connected, broker, array);
+        write(id, channel, self.timesync.as_deref(), connected, broker, array);
     }
 }
 
 impl PendingConnect<Box<RawValue>> {
     fn told(self) -> Told<Box<RawValue>> {
         let Self { id, channel, timesync, .. } = self;
-        Told { id, channel, timesync: timesync.map(Box::new) }
+        Told { id, channel, timesync }
     }
 }
 
@@ -141,7 +142,7 @@ impl HeldConnect {
                 holds_up: pending.holds_up,
                 payer: pending.payer,
                 limited: None,
-                timesync: pending.timesync,
+                timesync: pending.timesync.clone(),
             })),
         }
     }

@@ -205,7 +205,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             holds_up: !self.caller.http2,
             payer: self.meter.as_ref().map_or_else(Payer::default, Meter::payer),
             limited: None,
-            timesync: asked_timesync(message, broker),
+            timesync: asked_timesync(message, broker).map(Box::new),
         };
         if !self.alone && self.caller.transport != ConnectionType::WebSocket {
             pending.outcome = broker.receive_connect(session, &pending.request());
@@ -347,7 +347,7 @@ impl<'x, 'm> Turn<'x, 'm> {
             holds_up: !self.caller.http2,
             payer: Payer::default(),
             limited: None,
-            timesync: asked_timesync(message, self.broker),
+            timesync: asked_timesync(message, self.broker).map(Box::new),
         });
     }
 

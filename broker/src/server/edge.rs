@@ -47,5 +47,6 @@ pub(super) fn socket_options(config: &Config) -> SocketOptions {
 
 /// What of a site goes by the lean path.
 pub(super) fn lean(site: &Site) -> Lean {
-    Lean { endpoint: site.endpoint.clone(), mounts: site.mounts.clone() }
+    let Site { endpoint, mounts, api, .. } = site.clone();
+    Lean { endpoint, mounts, api }
 }

@@ -155,7 +155,7 @@ pub(super) const TABLE: &[Area] = &[
         &[
             "crate::core",
             "crate::limits",
-            "indexmap",
+            "hashbrown",
             "parking_lot",
             "tokio::runtime",
             "tokio::select",

@@ -16,13 +16,14 @@ impl Session {
     /// to go away instead of to come again.
     pub(crate) fn supersede(&mut self, now: Instant) -> Option<(Arc<Hold>, Release)> {
         let hold = self.hold.take()?;
-        while self.superseded.front().is_some_and(|&at| now.duration_since(at) > FIGHT_WINDOW) {
-            self.superseded.pop_front();
+        let recent = self.superseded.get_or_insert_default();
+        while recent.front().is_some_and(|&at| now.duration_since(at) > FIGHT_WINDOW) {
+            recent.pop_front();
         }
-        self.superseded.push_back(now);
-        let fight = self.superseded.len() > FIGHT_MAX;
+        recent.push_back(now);
+        let fight = recent.len() > FIGHT_MAX;
         if fight {
-            self.superseded.pop_front();
+            recent.pop_front();
         }
         Some((hold, if fight { Release::Fought } else { Release::Superseded }))
     }

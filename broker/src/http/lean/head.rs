@@ -1,5 +1,5 @@
-//! Which requests the lean path takes: those of the Bayeux endpoint whose head leaves no doubt. All
-//! others, and whatever is wrong, are left to the library that serves everything.
+//! Which requests the lean path takes: those of the Bayeux endpoint, and publications, whose head leaves
+//! no doubt. All others, and whatever is wrong, are left to the library that serves everything.
 
 use bytes::{Buf, BytesMut};
 use http::header::{
@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::framing::Framing;
 use crate::http::listener::HEAD_BYTES_MAX;
-use crate::http::{event_source, headers, routes};
+use crate::http::{event_source, headers, publish, routes};
 
 /// As many as the library takes.
 const HEADERS_MAX: usize = 100;
@@ -26,9 +26,19 @@ pub(super) enum Parsed {
     Partial,
 }
 
+/// Whom a request is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Route {
+    /// The Bayeux endpoint.
+    Bayeux,
+    /// `/publish`, and what stands behind it.
+    Publish(Box<str>),
+}
+
 /// A request's head.
 #[derive(Debug)]
 pub(super) struct Request {
+    pub(super) route: Route,
     pub(super) method: Method,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
@@ -62,9 +72,7 @@ fn request(read: &httparse::Request<'_, '_>, mounts: &[String]) -> Option<Reques
         _ => return None,
     };
     let uri = Uri::try_from(read.path.filter(|path| path.starts_with('/'))?).ok()?;
-    if read.version != Some(1) || !routes::is_below(mounts, uri.path()) {
-        return None;
-    }
+    let route = route(&method, uri.path(), mounts).filter(|_| read.version == Some(1))?;
     let mut headers = HeaderMap::with_capacity(read.headers.len());
     let mut close = false;
     for header in &*read.headers {
@@ -85,11 +93,21 @@ fn request(read: &httparse::Request<'_, '_>, mounts: &[String]) -> Option<Reques
         Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => true,
         Some(_) => return None,
     };
-    let doubtful = method != Method::POST && (has_body || expects)
+    let of_lines = matches!(&route, Route::Publish(rest) if publish::is_of_lines(rest, &headers));
+    let doubtful = of_lines
+        || method != Method::POST && (has_body || expects)
         || event_source::is_wanted(&method, &headers)
         || headers::refuse_head(Version::HTTP_11, &uri, &headers).is_some();
     let query = uri.query().unwrap_or_default().to_owned();
-    (!doubtful).then_some(Request { method, query, headers, framing, expects, close })
+    (!doubtful).then_some(Request { route, method, query, headers, framing, expects, close })
+}
+
+fn route(method: &Method, path: &str, mounts: &[String]) -> Option<Route> {
+    if routes::is_below(mounts, path) {
+        return Some(Route::Bayeux);
+    }
+    let rest = routes::rest_below(path, "/publish").filter(|_| method == Method::POST)?;
+    Some(Route::Publish(rest.into()))
 }
 
 /// What nobody here asks for, and every browser sends.
@@ -193,7 +211,9 @@ mod tests {
         }
         for head in [
             "PUT /bayeux HTTP/1.1\r\nHost: a\r\n",
-            "POST /publish/a HTTP/1.1\r\nHost: a\r\n",
+            "POST /publisher HTTP/1.1\r\nHost: a\r\n",
+            "OPTIONS /publish/a HTTP/1.1\r\nHost: a\r\n",
+            "POST /publish HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\n",
             "POST /bayeuxes HTTP/1.1\r\nHost: a\r\n",
             "POST http://a/bayeux HTTP/1.1\r\nHost: a\r\n",
             "POST /bayeux HTTP/1.0\r\nHost: a\r\n",

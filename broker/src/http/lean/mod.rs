@@ -1,4 +1,5 @@
-//! The lean path: the Bayeux endpoint's HTTP/1.1, spoken by the connection's own task.
+//! The lean path: the Bayeux endpoint's HTTP/1.1, and that of publishers, spoken by the connection's own
+//! task.
 //!
 //! The library that serves everything else keeps two buffers of 8 KiB for each connection, and a held
 //! poll is a connection that does nothing for half a minute. Here it is little more than its socket and
@@ -26,12 +27,14 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 
 use self::framing::Body;
-use self::head::Request;
+use self::head::{Request, Route};
 pub use self::line::Line;
 use self::line::Next;
 use self::response::Spelled;
+use super::api::Api;
 use super::bayeux::{Begun, Endpoint, Head, Waiting};
 use super::listener::ListenerOptions;
+use super::publish;
 use super::stats::HttpStats;
 use crate::exchange::Answer;
 
@@ -42,6 +45,8 @@ pub struct Lean {
     pub endpoint: Arc<Endpoint>,
     /// The paths it is mounted at.
     pub mounts: Arc<[String]>,
+    /// Publishing.
+    pub api: Arc<Api>,
 }
 
 /// What a connection goes by.
@@ -126,14 +131,17 @@ impl Lean {
     /// Works off a request. The connection ends with it if the client says so, or if a part of it will
     /// not be read.
     async fn begin(&self, line: &mut Line, request: Box<Request>, around: &Around<'_>) -> Step {
-        let Request { method, query, headers, mut framing, expects, close } = *request;
+        let Request { route, method, query, headers, mut framing, expects, close } = *request;
         let (has_body, takes_body) = (!framing.is_over(), method == Method::POST);
         line.owe_leave(expects);
         let head = Head::new(method, query, headers, Arc::clone(&line.peer));
         let body = Body { source: line, framing: &mut framing };
-        let response = match self.endpoint.begin(head, body).await {
-            Begun::Answered(response) => response,
-            Begun::Held(waiting) => return Step::Held(Held { close, waiting }),
+        let response = match route {
+            Route::Publish(rest) => publish::answer_whole(&self.api, &head, &rest, body).await,
+            Route::Bayeux => match self.endpoint.begin(head, body).await {
+                Begun::Answered(response) => response,
+                Begun::Held(waiting) => return Step::Held(Held { close, waiting }),
+            },
         };
         // A piece that is at hand of a body that nobody wanted is passed over. If it is not all, the
         // connection ends.
