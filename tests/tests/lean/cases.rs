@@ -4,7 +4,8 @@ use std::io::Write;
 
 use crate::pair::{Answer, Pair, Sessions, dial, read_to_end, spelled, statuses};
 use crate::texts::{
-    BATCH, CONNECT, HANDSHAKE, LAST, LAST_POST, PUBLISH, chunked, chunks, post, raw, script, with,
+    BATCH, CONNECT, HANDSHAKE, LAST, LAST_POST, PUBLISH, chunked, chunks, post, publication, raw,
+    script, with,
 };
 
 /// Short times, since whoever does not end by himself waits for one of them.
@@ -177,7 +178,10 @@ fn r8_r36_other_requests_and_rows_of_them_are_answered_alike() {
         (with("Expect: more\r\n", PUBLISH), &[200, 0]),
         (with(expect, ""), &[400, 0]),
         (with(expect, &" ".repeat(5_000)), &[413, 0]),
-        (raw(&format!("{expect}Transfer-Encoding: chunked\r\n"), &chunks(PUBLISH, "\r\n")), &[200, 0]),
+        (
+            raw(&format!("{expect}Transfer-Encoding: chunked\r\n"), &chunks(PUBLISH, "\r\n")),
+            &[200, 0],
+        ),
         (with("Upgrade: h2c\r\n", PUBLISH), &[200, 0]),
         // Rows, on both paths in turn.
         ([post(PUBLISH), post(HANDSHAKE), post(BATCH)].concat(), &[200, 200, 200, 0]),
@@ -186,9 +190,53 @@ fn r8_r36_other_requests_and_rows_of_them_are_answered_alike() {
         ([post(PUBLISH), "\r\n".to_owned(), chunked(PUBLISH), get].concat(), &[200, 200, 200, 0]),
         ([with("Origin: http://evil.test\r\n", PUBLISH), post(PUBLISH)].concat(), &[403, 200, 0]),
         // What was refused is passed over up to its end, or the connection ends with it.
-        (raw("Origin: http://evil.test\r\nTransfer-Encoding: chunked\r\n", &chunks(PUBLISH, "\r\n")), &[403]),
+        (
+            raw(
+                "Origin: http://evil.test\r\nTransfer-Encoding: chunked\r\n",
+                &chunks(PUBLISH, "\r\n"),
+            ),
+            &[403],
+        ),
         (raw("Origin: http://evil.test\r\nContent-Length: 5000\r\n", PUBLISH), &[403]),
         (with("Connection: close\r\n", CONNECT), &[200]),
+    ]);
+}
+
+#[test]
+fn r36_publications_without_a_session_are_answered_alike() {
+    let good = |target: &str, headers: &str| (publication(target, headers, "{}"), &[200, 0][..]);
+    let lines = "Content-Type: application/x-ndjson\r\n";
+    let key = "Idempotency-Key: 7\r\n";
+    let in_chunks = chunked("[1]").replacen("/bayeux", "/publish/a", 1);
+    compare(&[
+        good("/publish/a", ""),
+        good("/publish/a/b?durable=1", ""),
+        good("/publish/a", "Content-Type: application/json; charset=utf-8\r\n"),
+        good("/publish/a", key),
+        good("/publish/a", key),
+        good("/publish/a", "Expect: 100-continue\r\n"),
+        (in_chunks.clone(), &[200, 0]),
+        (
+            [in_chunks, post(PUBLISH), publication("/publish/a", "", "3")].concat(),
+            &[200, 200, 200, 0],
+        ),
+        (publication("/publish", "", r#"[{"channel":"/a","data":1},{"channel":"b"}]"#), &[422, 0]),
+        // Answered in pieces, which are not told from what follows.
+        (publication("/publish", lines, "{\"channel\":\"/a\",\"data\":1}\n"), &[200]),
+        (publication("/publish/a", "", "{"), &[400, 0]),
+        (publication("/publish/a", "", ""), &[400, 0]),
+        (publication("/publish/meta/x", "", "1"), &[403, 0]),
+        (publication("/publish/a%00", "", "1"), &[405, 0]),
+        (publication("/publish/a?durable=x", "", "1"), &[400, 0]),
+        (publication("/publisher", "", "1"), &[404, 0]),
+        (publication("/publish/a", "Origin: http://evil.test\r\n", "1"), &[403, 0]),
+        (publication("/publish/a", "Origin: http://localhost:1\r\n", "1"), &[200, 0]),
+        (publication("/publish/a", "Connection: close\r\n", "1"), &[200]),
+        (publication("/publish/a", "", &" ".repeat(5_000)), &[413, 0]),
+        (publication("/publish/a", "", "1").replace("POST", "PUT"), &[405, 0]),
+        (publication("/publish/a", "", "1").replace("POST", "OPTIONS"), &[204, 0]),
+        (publication("/publish/a", "Content-Length: 1\r\n", "22"), &[400]),
+        (raw("Content-Length: 9\r\n", "1").replacen("/bayeux", "/publish/a", 1), &[400, 400]),
     ]);
 }
 

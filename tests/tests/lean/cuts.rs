@@ -9,19 +9,22 @@ use weft_tests::broker::Broker;
 use crate::pair::{
     Answer, Pair, Sessions, dial, half_close, read_to_end, spelled, statuses, wait_until_read,
 };
-use crate::texts::{BATCH, HANDSHAKE, LAST, LAST_POST, PUBLISH, chunked, post, script, with};
+use crate::texts::{
+    BATCH, HANDSHAKE, LAST, LAST_POST, PUBLISH, chunked, post, publication, script, with,
+};
 
 /// Long enough for many pieces, one after the other.
 const LONG: &str = "head_timeout = \"1m\"\nbody_timeout = \"1m\"\nidle_timeout = \"2m\"\n";
 
 /// One of each kind.
-fn requests() -> [String; 6] {
+fn requests() -> [String; 7] {
     [
         with("X-Some: header\r\n", PUBLISH),
         chunked(PUBLISH),
         script(HANDSHAKE),
         format!("\r\n{}\r\n", post(BATCH)),
         with("Origin: http://localhost:1\r\n", PUBLISH).replace("/bayeux", "/bayeux/connect"),
+        publication("/publish/a?durable=1", "", "[1]"),
         // Something else first, then the endpoint: it stays with the library.
         format!("GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n{}", post(PUBLISH)),
     ]

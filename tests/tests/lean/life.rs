@@ -56,7 +56,10 @@ fn a10_r8_r8a_what_follows_a_held_poll_does_not_wait_for_it() {
             connection.send(&publish);
         }
         let reply = only(connection.read().expect("an answer to the poll").messages());
-        assert_eq!((&reply["channel"], &reply["successful"]), (&json!("/meta/connect"), &json!(true)));
+        assert_eq!(
+            (&reply["channel"], &reply["successful"]),
+            (&json!("/meta/connect"), &json!(true))
+        );
         ok(&only(connection.read().expect("an answer to the message").messages()));
         // What was published is for the next poll, on the same connection.
         connection.send(&bytes(&mut reader, "/meta/connect", json!({})));
@@ -64,7 +67,9 @@ fn a10_r8_r8a_what_follows_a_held_poll_does_not_wait_for_it() {
         assert_eq!(data(answer.messages()), [json!(at_once)]);
     }
     // A part of a head is enough, and so is a request for something else. Empty lines are nothing.
-    for (more, waits) in [("\r\n", true), ("\n", true), ("\r", true), ("P", false), ("GET / HTTP/1.1\r\n", false)] {
+    for (more, waits) in
+        [("\r\n", true), ("\n", true), ("\r", true), ("P", false), ("GET / HTTP/1.1\r\n", false)]
+    {
         let mut held = reader.held_connect();
         held.0.send(more.as_bytes());
         if waits {
@@ -263,7 +268,8 @@ fn l4_r24_bodies_in_many_pieces_and_too_large_ones_leave_the_connection_as_it_wa
     // Chunks of one byte.
     let message = client.message("/a", json!({"data": 1}));
     let body: String = json!([message]).to_string();
-    let body: String = body.chars().map(|c| format!("1\r\n{c}\r\n")).collect::<String>() + "0\r\n\r\n";
+    let body: String =
+        body.chars().map(|c| format!("1\r\n{c}\r\n")).collect::<String>() + "0\r\n\r\n";
     let request = client.request(body).header("Transfer-Encoding", "chunked");
     ok(&only(connection.exchange(&request).messages()));
     let many = Request::post("/bayeux", " ".repeat(300_000));

@@ -9,7 +9,8 @@ use weft_tests::wait::now;
 
 use crate::pair::{Answer, Pair, Sessions, dial, read_to_end, spelled};
 use crate::texts::{
-    BATCH, CONNECT, HANDSHAKE, LAST, LAST_POST, PUBLISH, chunked, post, raw, script, with,
+    BATCH, CONNECT, HANDSHAKE, LAST, LAST_POST, PUBLISH, chunked, post, publication, raw, script,
+    with,
 };
 
 const SHORT: &str = "head_timeout = \"1s\"\nbody_timeout = \"1s\"\nidle_timeout = \"3s\"\n\
@@ -68,11 +69,13 @@ const FRAGMENTS: [&str; 42] = [
 /// A good request.
 fn good(chance: &mut Chance) -> String {
     let body = [PUBLISH, HANDSHAKE, CONNECT, BATCH, "[]"][chance.below(5)];
-    match chance.below(7) {
+    match chance.below(9) {
         0 | 1 => post(body),
         2 | 3 => chunked(body),
         4 => script(body),
         5 => with("Accept: */*\r\nConnection: keep-alive\r\nX-Some: header\r\n", body),
+        6 => publication("/publish/a", "", "{}"),
+        7 => chunked(r#"[{"channel":"/a","data":1}]"#).replacen("/bayeux", "/publish", 1),
         _ => raw("", ""),
     }
 }

@@ -46,11 +46,7 @@ impl Pair {
     ///
     /// # Errors
     /// When it is not the same.
-    pub(crate) fn answers(
-        &self,
-        sessions: &Sessions,
-        bytes: &[u8],
-    ) -> Result<Vec<Answer>, String> {
+    pub(crate) fn answers(&self, sessions: &Sessions, bytes: &[u8]) -> Result<Vec<Answer>, String> {
         let mut sockets: Vec<TcpStream> = Vec::new();
         for (broker, id) in self.both().iter().zip(&sessions.0) {
             let mut socket = dial(broker.listen);

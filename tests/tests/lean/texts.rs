@@ -42,6 +42,11 @@ pub(crate) fn script(body: &str) -> String {
     format!("GET /bayeux?jsonp=cb&message={message} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
+/// A publication without a session.
+pub(crate) fn publication(target: &str, headers: &str, body: &str) -> String {
+    with(headers, body).replacen("/bayeux", target, 1)
+}
+
 /// What every connection ends with: if that is the second answer, the first request ended where it should.
 pub(crate) const LAST: &str =
     "GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";

@@ -141,7 +141,8 @@ fn chunk_length(line: &[u8]) -> io::Result<u64> {
 fn is_trailer(line: &[u8]) -> bool {
     let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
     let (name, value) = line.split_at(colon);
-    HeaderName::from_bytes(name).is_ok() && HeaderValue::from_bytes(value.get(1..).unwrap_or_default()).is_ok()
+    HeaderName::from_bytes(name).is_ok()
+        && HeaderValue::from_bytes(value.get(1..).unwrap_or_default()).is_ok()
 }
 
 fn broken() -> io::Error {
