@@ -157,6 +157,7 @@ fn r8_r36_other_requests_and_rows_of_them_are_answered_alike() {
     let expect = "Expect: 100-continue\r\n";
     let preflight = "OPTIONS /bayeux HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost:1\r\n\
         Access-Control-Request-Method: POST\r\n";
+    let foreign = "Origin: http://evil.test\r\nTransfer-Encoding: chunked\r\n";
     let get = script(HANDSHAKE);
     compare(&[
         (post(HANDSHAKE), &[200, 0]),
@@ -189,14 +190,10 @@ fn r8_r36_other_requests_and_rows_of_them_are_answered_alike() {
         ([post(PUBLISH), LAST.replace("Connection: close\r\n", "")].concat(), &[200, 404, 0]),
         ([post(PUBLISH), "\r\n".to_owned(), chunked(PUBLISH), get].concat(), &[200, 200, 200, 0]),
         ([with("Origin: http://evil.test\r\n", PUBLISH), post(PUBLISH)].concat(), &[403, 200, 0]),
-        // What was refused is passed over up to its end, or the connection ends with it.
-        (
-            raw(
-                "Origin: http://evil.test\r\nTransfer-Encoding: chunked\r\n",
-                &chunks(PUBLISH, "\r\n"),
-            ),
-            &[403],
-        ),
+        // A chunk that was refused is passed over; of two, the connection ends with the first.
+        (raw(foreign, "2\r\n[]\r\n0\r\n\r\n"), &[403, 0]),
+        (raw(foreign, &chunks(PUBLISH, "\r\n")), &[403]),
+        (raw(&format!("{foreign}{expect}"), "2\r\n[]\r\n0\r\n\r\n"), &[403]),
         (raw("Origin: http://evil.test\r\nContent-Length: 5000\r\n", PUBLISH), &[403]),
         (with("Connection: close\r\n", CONNECT), &[200]),
     ]);

@@ -143,9 +143,11 @@ impl Lean {
                 Begun::Held(waiting) => return Step::Held(Held { close, waiting }),
             },
         };
-        // A piece that is at hand of a body that nobody wanted is passed over. If it is not all, the
-        // connection ends.
-        let _ = framing.take(&mut line.ahead);
+        // As much as the library passes over of a body that nobody wanted: two pieces that are at hand, or
+        // one if leave for it was asked. If that is not all, the connection ends.
+        for _ in 0..if expects { 1 } else { 2 } {
+            let _ = framing.take(&mut line.ahead);
+        }
         if has_body && (!takes_body || response.status().as_u16() >= 400) {
             // Who is refused may be sending still.
             line.connection.leaves_unread();
