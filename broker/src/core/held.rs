@@ -3,13 +3,14 @@
 //! Nothing is taken from the queue before the moment of answering, so a held connect whose socket
 //! dies loses nothing: its future is dropped and the session simply stops being held.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
+use parking_lot::Mutex;
 
 use super::broker::Broker;
 use super::channels::blocking;
@@ -39,24 +40,58 @@ pub enum Release {
     Lapsed,
 }
 
+/// Rings for the one who waits; a ring that finds nobody is kept for whoever comes.
+#[derive(Debug, Default)]
+struct Bell(Mutex<Ring>);
+
+#[derive(Debug, Default)]
+enum Ring {
+    #[default]
+    Silent,
+    Awaited(Waker),
+    Rung,
+}
+
+impl Bell {
+    fn ring(&self) {
+        let before = std::mem::replace(&mut *self.0.lock(), Ring::Rung);
+        if let Ring::Awaited(waiter) = before {
+            waiter.wake();
+        }
+    }
+
+    fn poll_rung(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut ring = self.0.lock();
+        match &*ring {
+            Ring::Rung => {
+                *ring = Ring::Silent;
+                return Poll::Ready(());
+            }
+            Ring::Awaited(waiter) if waiter.will_wake(cx.waker()) => {}
+            _ => *ring = Ring::Awaited(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
 /// The part that the session keeps of a held connect, or of an outlet: how to wake it.
 #[derive(Debug, Default)]
 pub struct Hold {
     release: OnceLock<Release>,
     woken: AtomicBool,
-    notify: Notify,
+    bell: Bell,
 }
 
 impl Hold {
     /// Lets it go; the first reason given counts.
     pub(crate) fn release(&self, why: Release) {
         let _ = self.release.set(why);
-        self.notify.notify_one();
+        self.bell.ring();
     }
 
     /// Wakes it now.
     pub(crate) fn wake(&self) {
-        self.notify.notify_one();
+        self.bell.ring();
     }
 
     pub(crate) fn released(&self) -> Option<Release> {
@@ -69,8 +104,13 @@ impl Hold {
     }
 
     /// Waits until it is woken or let go.
-    pub(crate) fn woken(&self) -> Notified<'_> {
-        self.notify.notified()
+    pub(crate) async fn woken(&self) {
+        poll_fn(|cx| self.poll_woken(cx)).await;
+    }
+
+    /// Whether it was woken or let go since this was last so.
+    pub(crate) fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.bell.poll_rung(cx)
     }
 
     /// What woke it went another way; it may be woken again.
@@ -147,9 +187,14 @@ impl Held {
         lazy_until.map_or(self.deadline, |until| until.min(self.deadline))
     }
 
+    /// Whether there may be an answer.
+    pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.hold.poll_woken(cx)
+    }
+
     /// Waits until there may be an answer. Cancel-safe.
-    pub fn woken(&self) -> Notified<'_> {
-        self.hold.woken()
+    pub async fn woken(&self) {
+        self.hold.woken().await;
     }
 
     /// Whether it waits, rather than being let go and about to be answered.

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use weft_protocol::{
@@ -259,12 +260,9 @@ impl HeldConnect {
         self.held().map(Held::due)
     }
 
-    /// Waits until [`HeldConnect::poll`] may have an answer. Cancel-safe.
-    pub async fn woken(&self) {
-        match self.held() {
-            Some(held) => held.woken().await,
-            None => std::future::pending().await,
-        }
+    /// Whether [`HeldConnect::poll`] may have an answer.
+    pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.held().map_or(Poll::Pending, |held| held.poll_woken(cx))
     }
 
     /// Whether it waits, rather than being let go and about to be answered.

@@ -7,27 +7,29 @@
 
 mod frames;
 mod pulse;
+mod reader;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_util::SinkExt;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_stream::StreamExt;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio::io::AsyncWrite;
+use tokio::task::yield_now;
+use tokio::time::{Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use weft_protocol::{Body, BodyError};
 
 use self::frames::Outbox;
 use self::pulse::Pulse;
+pub use self::reader::{Fault, Message, Reader};
 use crate::core::held::Release;
 use crate::core::id::SessionId;
 use crate::core::outlet::{Outlet, OutletKind, Push, Pushed};
+use crate::core::queue::Batch;
 use crate::exchange::{Answer, Caller, Exchange, FrameLimits, HeldConnect, SocketTurn, events};
 
 /// How sockets are treated.
@@ -45,8 +47,6 @@ pub struct SocketOptions {
     pub idle: Duration,
 }
 
-/// The buffer that each socket reads into: the smallest that most messages fit.
-const READ_BUFFER: usize = 4 << 10;
 /// So much is written at once, at the least; what fits into one write goes in one.
 const FULL: usize = 64 << 10;
 /// Who goes on after so many refusals is not read from until there is room again: the rest waits on its
@@ -76,16 +76,14 @@ impl From<std::io::Error> for Ending {
     }
 }
 
-impl From<WsError> for Ending {
-    fn from(error: WsError) -> Self {
-        match error {
-            WsError::Capacity(_) => Self::close(CloseCode::Size, "the message is too large"),
-            WsError::Utf8(_) => Self::close(CloseCode::Invalid, "not UTF-8"),
-            WsError::Protocol(
-                ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing,
-            ) => Self::Gone,
-            WsError::Protocol(_) => Self::close(CloseCode::Protocol, "not WebSocket (RFC 6455)"),
-            _ => Self::Gone,
+impl From<Fault> for Ending {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Gone => Self::Gone,
+            Fault::Protocol => Self::close(CloseCode::Protocol, "not WebSocket (RFC 6455)"),
+            Fault::Binary => Self::close(CloseCode::Unsupported, "text frames only"),
+            Fault::TooLong => Self::close(CloseCode::Size, "the message is too large"),
+            Fault::NotUtf8 => Self::close(CloseCode::Invalid, "not UTF-8"),
         }
     }
 }
@@ -100,12 +98,31 @@ impl From<BodyError> for Ending {
     }
 }
 
+/// A socket's other end: messages come from it, bytes go to it.
+pub trait Line: AsyncWrite + Unpin {
+    /// The next message. After a fault there is none.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Fault>>;
+
+    /// Whether more has been read than was asked for.
+    fn has_more(&self) -> bool;
+}
+
+/// What a socket waits for.
+enum News {
+    Stop,
+    Message(Result<Message, Fault>),
+    /// There are events, unless it is something else about the outlet.
+    Events,
+    /// It is time to look at something.
+    Look,
+}
+
 /// A socket at work.
-struct Socket<'x, S> {
+struct Socket<'x, L> {
     exchange: &'x Exchange,
-    options: SocketOptions,
-    ws: WebSocketStream<S>,
-    caller: Caller,
+    options: &'x SocketOptions,
+    line: &'x mut L,
+    caller: &'x Caller,
     pulse: Pulse,
     /// What is to go out before anything is waited for.
     out: Outbox,
@@ -122,25 +139,19 @@ struct Socket<'x, S> {
     paused: Option<Instant>,
 }
 
-/// Serves a socket until it ends; returns its stream. `read` are the bytes that came with the upgrade.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+/// Serves a socket until it ends.
+pub async fn serve<L: Line>(
     exchange: &Exchange,
-    (io, read): (S, Vec<u8>),
-    caller: Caller,
-    options: SocketOptions,
+    line: &mut L,
+    caller: &Caller,
+    options: &SocketOptions,
     stop: &CancellationToken,
-) -> S {
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_message_size(Some(options.message_bytes))
-        .max_frame_size(Some(options.message_bytes));
-    let ws = WebSocketStream::from_partially_read(io, read, Role::Server, Some(config)).await;
+) {
     let now = exchange.now();
     let mut socket = Socket {
         exchange,
         options,
-        ws,
+        line,
         caller,
         pulse: Pulse::new(options.ping_interval, options.pong_timeout, now),
         out: Outbox::default(),
@@ -154,52 +165,79 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let Err(ending) = socket.run(stop).await;
     // Whatever is unproven goes again from here on, however long the goodbye takes.
     (socket.outlet, socket.held) = (None, None);
-    let Socket { mut ws, mut out, .. } = socket;
     if let Ending::Close(code, reason) = ending {
-        let reason = Utf8Bytes::from(short(&reason));
-        let goodbye = async {
-            ws.flush().await?;
-            out.write(ws.get_mut()).await?;
-            ws.send(Message::Close(Some(CloseFrame { code, reason }))).await?;
-            while ws.next().await.is_some() {}
-            Ok::<_, WsError>(())
-        };
+        socket.out.close(Some((code, &reason)));
+        // On the heap, so that a socket at work is no larger for it.
+        let goodbye = Box::pin(async {
+            poll_fn(|cx| socket.out.poll_write(cx, socket.line)).await?;
+            let mut last = Ok(Message::Close(None));
+            while !matches!(last, Err(_) | Ok(Message::Close(_))) {
+                last = poll_fn(|cx| socket.line.poll_message(cx)).await;
+            }
+            Ok::<_, std::io::Error>(())
+        });
         let _ = tokio::time::timeout(CLOSING, goodbye).await;
     }
-    ws.into_inner()
 }
 
-/// A reason as a close frame has room for it: 123 bytes (RFC 6455 §5.5).
-fn short(reason: &str) -> &str {
-    reason.get(..reason.floor_char_boundary(123)).unwrap_or_default()
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
+impl<L: Line> Socket<'_, L> {
     async fn run(&mut self, stop: &CancellationToken) -> Result<Infallible, Ending> {
+        let mut stopped = pin!(stop.cancelled());
+        let mut alarm = pin!(sleep_until(self.pulse.due().into()));
+        let mut news = News::Look;
         loop {
             let now = self.exchange.now();
+            match news {
+                News::Stop => {
+                    self.answer_held();
+                    return Err(Ending::close(CloseCode::Away, "the broker is going away"));
+                }
+                News::Message(message) => {
+                    self.hear(message?, now).await?;
+                    self.hear_more().await?;
+                }
+                // Under load whoever publishes goes on first: so a frame carries more.
+                News::Events if self.pulse.wrote_lately(now) => yield_now().await,
+                News::Events | News::Look => {}
+            }
             self.push(now).await?;
             self.answer_held();
             self.see_to_the_peer(now)?;
             self.write(now).await?;
             self.paused = self.paused.filter(|until| *until > now);
-            let due = self.due(now);
-            let Self { ws, outlet, held, paused, .. } = self;
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {
-                    self.answer_held();
-                    return Err(Ending::close(CloseCode::Away, "the broker is going away"));
-                }
-                message = ws.next(), if paused.is_none() => {
-                    let message = message.ok_or(Ending::Gone)??;
-                    self.hear(message).await?;
-                }
-                () = woken_outlet(outlet.as_ref()) => {}
-                () = woken_connect(held.as_deref()) => {}
-                () = tokio::time::sleep_until(due.into()) => {}
+            let due = self.due(now).into();
+            // One that rings early does no harm; to be set anew each time costs more.
+            if due < alarm.deadline() || alarm.is_elapsed() {
+                alarm.as_mut().reset(due);
             }
+            news = poll_fn(|cx| self.poll_news(cx, stopped.as_mut(), alarm.as_mut())).await;
         }
+    }
+
+    fn poll_news(
+        &mut self,
+        cx: &mut Context<'_>,
+        stopped: Pin<&mut WaitForCancellationFuture<'_>>,
+        alarm: Pin<&mut Sleep>,
+    ) -> Poll<News> {
+        if stopped.poll(cx).is_ready() {
+            return Poll::Ready(News::Stop);
+        }
+        if self.paused.is_none()
+            && let Poll::Ready(message) = self.line.poll_message(cx)
+        {
+            return Poll::Ready(News::Message(message));
+        }
+        if let Some(outlet) = &self.outlet
+            && outlet.poll_woken(cx).is_ready()
+        {
+            return Poll::Ready(News::Events);
+        }
+        let held = self.held.as_ref().map_or(Poll::Pending, |held| held.poll_woken(cx));
+        if held.is_ready() || alarm.poll(cx).is_ready() {
+            return Poll::Ready(News::Look);
+        }
+        Poll::Pending
     }
 
     /// When to look again if nothing happens.
@@ -244,19 +282,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
                         self.spoken = now;
                     }
                 }
-                Some(Push::Events(Pushed { batch, .. })) => {
+                Some(Push::Events(Pushed { batch, more, .. })) => {
                     // A loss before these is told before them.
                     self.answer_held();
-                    let answer = events(self.exchange.broker(), &batch);
-                    self.pulse.wrote_events(batch.frames.len(), answer.text.len(), now);
-                    self.reply(answer);
+                    self.tell(batch, now);
                     if self.out.len() >= FULL {
                         self.write(now).await?;
+                    }
+                    if !more {
+                        return Ok(());
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    fn tell(&mut self, batch: Batch, now: Instant) {
+        let (broker, count) = (self.exchange.broker(), batch.frames.len());
+        let bytes = if batch.with_replay {
+            let Answer { text, booked, .. } = events(broker, &batch);
+            let bytes = text.len();
+            self.out.text(text, booked);
+            bytes
+        } else {
+            self.out.events(batch.frames, |bytes| broker.book_reply(bytes))
+        };
+        self.pulse.wrote_events(count, bytes, now);
     }
 
     /// Writes all that is to go out, and a ping behind it if one is due, at once: what is said in one
@@ -267,9 +319,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             self.out.ping(self.pulse.ping(mark, now));
         }
         if self.out.len() > 0 {
-            self.ws.flush().await?;
-            self.out.write(self.ws.get_mut()).await?;
-            self.pulse.wrote(self.exchange.now());
+            let Self { line, out, .. } = self;
+            poll_fn(|cx| out.poll_write(cx, *line)).await?;
+            self.pulse.wrote(now);
         }
         Ok(())
     }
@@ -285,11 +337,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
         self.reply(answer);
     }
 
-    async fn hear(&mut self, message: Message) -> Result<(), Ending> {
-        let now = self.exchange.now();
+    async fn hear(&mut self, message: Message, now: Instant) -> Result<(), Ending> {
         self.pulse.heard(now);
         match message {
             Message::Text(text) => self.work_off(&text, now).await,
+            Message::Ping(payload) => {
+                self.out.pong(&payload);
+                Ok(())
+            }
             Message::Pong(payload) => {
                 let mark = self.pulse.pong(&payload);
                 if let (Some(mark), Some(outlet)) = (mark, &self.outlet) {
@@ -297,10 +352,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
                 }
                 Ok(())
             }
-            Message::Binary(_) => Err(Ending::close(CloseCode::Unsupported, "text frames only")),
-            // The library answers both.
-            Message::Ping(_) | Message::Close(_) | Message::Frame(_) => Ok(()),
+            Message::Close(code) => {
+                self.out.close(code.map(|code| (code, "")));
+                self.write(now).await?;
+                Err(Ending::Gone)
+            }
         }
+    }
+
+    /// Messages that came with another are answered with it.
+    async fn hear_more(&mut self) -> Result<(), Ending> {
+        while self.line.has_more() && self.paused.is_none() && self.out.len() < FULL {
+            let polled = poll_fn(|cx| Poll::Ready(self.line.poll_message(cx))).await;
+            let Poll::Ready(message) = polled else { return Ok(()) };
+            self.hear(message?, self.exchange.now()).await?;
+        }
+        Ok(())
     }
 
     async fn work_off(&mut self, text: &str, now: Instant) -> Result<(), Ending> {
@@ -316,7 +383,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             tokio::select! {
                 biased;
                 turn = &mut turn => break turn?,
-                () = woken_outlet(self.outlet.as_ref()) => {
+                () = woken(self.outlet.as_ref()) => {
                     let now = self.exchange.now();
                     self.push(now).await?;
                     self.write(now).await?;
@@ -394,16 +461,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
     }
 }
 
-async fn woken_outlet(outlet: Option<&Outlet>) {
+async fn woken(outlet: Option<&Outlet>) {
     match outlet {
         Some(outlet) => outlet.woken().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn woken_connect(held: Option<&HeldConnect>) {
-    match held {
-        Some(held) => held.woken().await,
         None => std::future::pending().await,
     }
 }

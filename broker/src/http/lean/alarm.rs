@@ -3,7 +3,6 @@
 //! A deadline that moves away leaves the timer as it is: it rings too early once, instead of being set
 //! anew with each request.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -20,12 +19,8 @@ impl Alarm {
         Self(None)
     }
 
-    /// Waits until then. Cancel-safe.
-    pub(super) async fn rings(&mut self, at: Instant) {
-        poll_fn(|cx| self.poll(cx, at)).await;
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+    /// Whether it is that time, or so much later.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         let at = at.into();
         let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if at < sleep.deadline() {
@@ -43,9 +38,14 @@ impl Alarm {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::time::Duration;
 
     use super::*;
+
+    async fn rings(alarm: &mut Alarm, at: tokio::time::Instant) {
+        poll_fn(|cx| alarm.poll(cx, at.into_std())).await;
+    }
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -54,13 +54,13 @@ mod tests {
         let start = tokio::time::Instant::now();
         let mut alarm = Alarm::new();
         for (at, seconds) in [(5, 5), (6, 6), (6, 6), (2, 6), (30, 30)] {
-            alarm.rings((start + SECOND * at).into_std()).await;
+            rings(&mut alarm, start + SECOND * at).await;
             assert_eq!(start.elapsed().as_secs(), seconds);
         }
         // One that was given up rings for nobody.
-        let never = alarm.rings((start + SECOND * 40).into_std());
+        let never = rings(&mut alarm, start + SECOND * 40);
         assert!(tokio::time::timeout(SECOND, never).await.is_err());
-        alarm.rings((start + SECOND * 35).into_std()).await;
+        rings(&mut alarm, start + SECOND * 35).await;
         assert_eq!(start.elapsed().as_secs(), 35);
     }
 }

@@ -9,9 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
-use futures_util::poll;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::select;
 
 use super::alarm::Alarm;
 use super::framing::Source;
@@ -25,6 +23,12 @@ use crate::http::socket::Watched;
 const READ: usize = 8 << 10;
 /// The leave to send a body (RFC 9110 §10.1.1).
 const CONTINUE: &[u8; 25] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What a connect was held until.
+enum Heard {
+    Read(io::Result<usize>),
+    Answer(Box<Answer>),
+}
 
 /// What comes next.
 #[derive(Debug)]
@@ -89,11 +93,11 @@ impl Line {
                 return Ok(Next::End);
             }
             let Self { io, alarm, ahead, .. } = self;
-            let read = select! {
-                biased;
-                read = poll_fn(|cx| poll_read(io, ahead, cx)) => read?,
-                () = alarm.rings(idle) => 0,
-            };
+            let read = poll_fn(|cx| match poll_read(io, ahead, cx) {
+                Poll::Pending => alarm.poll(cx, idle).map(|()| Ok(0)),
+                read => read,
+            });
+            let read = read.await?;
             if read == 0 {
                 return Ok(Next::End);
             }
@@ -112,29 +116,31 @@ impl Line {
                 let gone = self.connection.is_gone();
                 return Ok(if gone { None } else { connect.hurry().map(Box::new) });
             }
-            // The socket first: nothing is taken for a client that is known to be gone.
-            let read = match poll!(poll_fn(|cx| poll_read(&mut self.io, &mut self.ahead, cx))) {
-                Poll::Ready(read) => Some(read),
-                Poll::Pending => {
-                    if let Some(answer) = connect.poll() {
-                        return Ok(Some(Box::new(answer)));
+            let Self { io, ahead, alarm, .. } = self;
+            let heard = poll_fn(|cx| {
+                loop {
+                    // The socket first: nothing is taken for a client that is known to be gone.
+                    if let Poll::Ready(read) = poll_read(io, ahead, cx) {
+                        return Poll::Ready(Heard::Read(read));
                     }
-                    // It waits, so there is such a time.
-                    let Some(due) = connect.due() else { return Ok(None) };
-                    let Self { io, ahead, alarm, .. } = self;
-                    select! {
-                        biased;
-                        read = poll_fn(|cx| poll_read(io, ahead, cx)) => Some(read),
-                        () = connect.woken() => None,
-                        () = alarm.rings(due) => None,
+                    if let Some(answer) = connect.poll() {
+                        return Poll::Ready(Heard::Answer(Box::new(answer)));
+                    }
+                    if connect.poll_woken(cx).is_pending() {
+                        // It waits, so there is such a time.
+                        let Some(due) = connect.due() else { return Poll::Pending };
+                        ready!(alarm.poll(cx, due));
                     }
                 }
-            };
-            if let Some(read) = read
-                && read? == 0
-            {
-                self.over = true;
-                return Ok(None);
+            });
+            match heard.await {
+                Heard::Answer(answer) => return Ok(Some(answer)),
+                Heard::Read(read) => {
+                    if read? == 0 {
+                        self.over = true;
+                        return Ok(None);
+                    }
+                }
             }
         }
     }
