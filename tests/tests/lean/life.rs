@@ -40,7 +40,7 @@ fn f5_l12_nothing_is_lost_with_a_held_poll_whose_client_goes() {
 }
 
 #[test]
-fn a10_r8_r8a_what_follows_a_held_poll_does_not_wait_for_it() {
+fn a10_r8_what_follows_a_held_poll_does_not_wait_for_it() {
     let broker = Broker::with(HOLD);
     let mut reader = Client::subscribed(&broker, "/a");
     // In one write, and behind a poll that is held for a while.
