@@ -101,6 +101,25 @@ fn r8_no_answer_takes_the_place_of_one_that_is_missing() {
 }
 
 #[test]
+fn f5_l12_what_was_sent_before_an_answer_does_not_prove_that_it_was_read() {
+    let broker = Broker::with(HOLD);
+    let mut reader = Client::subscribed(&broker, "/a");
+    let mut writer = Client::connected(&broker);
+    let page = Request::get("/nowhere").bytes(broker.listen);
+    for (n, more) in [writer.request("[]").bytes(broker.listen), page].iter().enumerate() {
+        ok(&writer.publish("/a", n));
+        let connect = bytes(&mut reader, "/meta/connect", json!({}));
+        let mut connection = broker.connect();
+        connection.send(&[connect, more.clone()].concat());
+        // Both are answered, and neither answer is read.
+        broker.wait_metric("weft_responses_total{status=\"4xx\"}", |count| count == n as f64 + 1.0);
+        connection.cut(Cut::Reset);
+        broker.wait_metric("weft_connections", |open| open <= 3.0);
+        assert_eq!(data(reader.connect()), [json!(n)], "behind it: {}", more.len());
+    }
+}
+
+#[test]
 fn r15_r37_late_heads_are_cut_and_held_polls_are_not() {
     let broker = Broker::with(
         "[http]\nhead_timeout = \"300ms\"\nidle_timeout = \"600ms\"\nbody_timeout = \"300ms\"\n\

@@ -84,7 +84,12 @@ impl Lean {
                 next = line.next(&self.mounts, idle) => match next? {
                     Next::Request(request) => request,
                     Next::Other if line.mute => return Ok(After::Closed),
-                    Next::Other => return Ok(After::Others),
+                    Next::Other => {
+                        if !came_after {
+                            line.connection.came_ahead();
+                        }
+                        return Ok(After::Others);
+                    }
                     Next::End => break,
                 },
                 () = around.stop.cancelled() => break,
