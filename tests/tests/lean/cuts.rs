@@ -5,9 +5,11 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use weft_tests::broker::Broker;
+use weft_tests::http::Request;
+use weft_tests::wait::A_WHILE;
 
 use crate::pair::{
-    Answer, Pair, Sessions, dial, half_close, read_to_end, spelled, statuses, wait_until_read,
+    Answer, Pair, Sessions, dial, find, half_close, read_to_end, spelled, statuses, wait_until_read,
 };
 use crate::texts::{
     BATCH, HANDSHAKE, LAST, LAST_POST, PUBLISH, chunked, post, publication, script, with,
@@ -132,4 +134,37 @@ fn r37_who_closes_his_side_behind_requests_gets_all_answers() {
     let answers = all(&mut socket);
     assert_eq!(statuses(&answers), [200; 4]);
     assert!(answers.iter().all(|answer| answer.body.contains("\"successful\":true")));
+}
+
+#[test]
+fn leave_to_send_a_body_is_given_to_who_waits_for_it_and_to_nobody_later() {
+    let broker = Broker::start();
+    let mut connection = broker.connect();
+    let expects = Request::post("/bayeux", HANDSHAKE).header("Expect", "100-continue");
+    for _ in 0..2 {
+        let (head, body) = split(&expects.bytes(broker.listen));
+        connection.send(&head);
+        assert_eq!(connection.read().expect("leave").status, 100);
+        connection.send(&body);
+        assert_eq!(connection.read().expect("an answer").status, 200);
+    }
+    // A body that comes along needs none, and nor does one that comes later without being asked for.
+    assert_eq!(connection.exchange(&expects).status, 200);
+    let (head, body) = split(&Request::post("/bayeux", HANDSHAKE).bytes(broker.listen));
+    connection.send(&head);
+    assert!(connection.is_silent(A_WHILE));
+    connection.send(&body);
+    assert_eq!(connection.read().expect("an answer").status, 200);
+    // Who is refused gets no leave.
+    let foreign = expects.header("Origin", "http://evil.test").bytes(broker.listen);
+    connection.send(&split(&foreign).0);
+    let answer = connection.read().expect("an answer");
+    assert_eq!((answer.status, answer.header("Connection")), (403, Some("close")));
+    assert!(connection.is_closed_by_peer());
+}
+
+/// A request's head and its body.
+fn split(bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let end = find(bytes, b"\r\n\r\n").expect("a head") + 4;
+    (bytes[..end].to_vec(), bytes[end..].to_vec())
 }

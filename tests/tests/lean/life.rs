@@ -13,7 +13,7 @@ use weft_tests::siege::HANDSHAKE;
 use weft_tests::tls::{Files, Pair, client, tunnel};
 use weft_tests::wait::{A_WHILE, PATIENCE};
 
-use crate::pair::{Answer, dial, find, half_close, read_to_end, statuses};
+use crate::pair::{Answer, dial, half_close, read_to_end, statuses};
 
 /// A hold that no test waits for.
 const HOLD: &str = "[sessions]\ntimeout = \"1m\"\n";
@@ -172,39 +172,6 @@ fn r13_a_stop_answers_held_polls_and_closes_the_rest() {
     }
     assert!(idle.is_closed_by_peer() && amid.is_closed_by_peer());
     assert_eq!(broker.wait_exit(PATIENCE), Some(0), "{}", broker.log());
-}
-
-#[test]
-fn leave_to_send_a_body_is_given_to_who_waits_for_it_and_to_nobody_later() {
-    let broker = Broker::start();
-    let mut connection = broker.connect();
-    let expects = Request::post("/bayeux", HANDSHAKE).header("Expect", "100-continue");
-    for _ in 0..2 {
-        let (head, body) = split(&expects.bytes(broker.listen));
-        connection.send(&head);
-        assert_eq!(connection.read().expect("leave").status, 100);
-        connection.send(&body);
-        assert_eq!(connection.read().expect("an answer").status, 200);
-    }
-    // A body that comes along needs none, and nor does one that comes later without being asked for.
-    assert_eq!(connection.exchange(&expects).status, 200);
-    let (head, body) = split(&Request::post("/bayeux", HANDSHAKE).bytes(broker.listen));
-    connection.send(&head);
-    assert!(connection.is_silent(A_WHILE));
-    connection.send(&body);
-    assert_eq!(connection.read().expect("an answer").status, 200);
-    // Who is refused gets no leave.
-    let foreign = expects.header("Origin", "http://evil.test").bytes(broker.listen);
-    connection.send(&split(&foreign).0);
-    let answer = connection.read().expect("an answer");
-    assert_eq!((answer.status, answer.header("Connection")), (403, Some("close")));
-    assert!(connection.is_closed_by_peer());
-}
-
-/// A request's head and its body.
-fn split(bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let end = find(bytes, b"\r\n\r\n").expect("a head") + 4;
-    (bytes[..end].to_vec(), bytes[end..].to_vec())
 }
 
 /// Polls, asks for something else, and polls again: all on one connection.
