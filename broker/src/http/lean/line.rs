@@ -110,6 +110,9 @@ impl Line {
         &mut self,
         connect: &mut HeldConnect,
     ) -> io::Result<Option<Box<Answer>>> {
+        // A connect proves that the last reply was read. If it comes since another connection broke, one
+        // turn lets that be seen first: the system is asked for news, and who has some goes before.
+        tokio::task::yield_now().await;
         loop {
             if !self.is_blank() {
                 // What follows hides whether the client is still there.
