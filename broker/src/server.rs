@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weft_protocol::{ChannelLimits, ConnectionType, DecodeLimits};
@@ -93,8 +93,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     std::fs::create_dir_all(data).map_err(about(format!("data directory {}", data.display())))?;
     let cookies = Cookies::open(cookie_options(config), data)
         .map_err(about(format!("browser key in {}", data.display())))?;
-    let public = bind("listen", config.listen).await?;
-    let private = bind("admin", config.admin).await?;
+    let public = bind("listen", config.listen)?;
+    let private = bind("admin", config.admin)?;
     let registry = Registry::new();
     let stats = Stats::register(&registry).map_err(about("metrics"))?;
     let http_stats = HttpStats::register(&registry).map_err(about("metrics"))?;
@@ -316,8 +316,18 @@ async fn expire(broker: Arc<Broker>, stop: CancellationToken) {
     }
 }
 
-async fn bind(what: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(about(format!("{what} address {address}")))
+/// As many wait to be accepted as the system lets wait: all clients come back at once after a restart.
+const BACKLOG: u32 = 65_535;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn bind(what: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    listen(address).map_err(about(format!("{what} address {address}")))
 }
 
 fn endpoint(
