@@ -85,6 +85,7 @@ pub(super) const TABLE: &[Area] = &[
             "tokio::io",
             "tokio::select",
             "tokio::task::coop",
+            "tokio::task::yield_now",
             "tokio_util",
         ],
         NO_SOCKETS,

@@ -5,16 +5,23 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderName, HeaderValue};
 use tokio_stream::Stream;
 
-/// No longer line tells a chunk's length, and no more trailers are read.
+/// No longer line tells a chunk's length.
 const LINE_MAX: usize = 256;
-const TRAILERS_MAX: usize = 16 << 10;
-const TRAILERS: usize = 64;
+/// A line that is no longer than a length can be is free.
+const LENGTH_MAX: usize = 16;
+/// All other bytes that are no body: extensions, which nobody reads, and trailers.
+const BESIDES_MAX: usize = 16 << 10;
 
 /// What is still to come of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Framing(State);
+pub(super) struct Framing {
+    state: State,
+    /// How many bytes may still come that are no body.
+    besides: usize,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -36,17 +43,17 @@ impl Framing {
 
     /// A body of so many bytes.
     pub(super) const fn length(bytes: u64) -> Self {
-        Self(State::Length(bytes))
+        Self { state: State::Length(bytes), besides: 0 }
     }
 
     /// A body in chunks.
     pub(super) const fn chunked() -> Self {
-        Self(State::Size)
+        Self { state: State::Size, besides: BESIDES_MAX }
     }
 
     /// Whether nothing more is to come.
     pub(super) fn is_over(&self) -> bool {
-        self.0 == State::Length(0)
+        self.state == State::Length(0)
     }
 
     /// The next piece of the body, off the bytes at hand; `None` if more has to be read first, or the
@@ -56,7 +63,7 @@ impl Framing {
     /// When what came is no such body.
     pub(super) fn take(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Bytes>> {
         loop {
-            match self.0 {
+            match self.state {
                 State::Length(0) => return Ok(None),
                 State::Length(left) | State::Chunk(left) => {
                     if bytes.is_empty() {
@@ -64,49 +71,78 @@ impl Framing {
                     }
                     let part = usize::try_from(left).map_or(bytes.len(), |n| n.min(bytes.len()));
                     let left = left - part as u64;
-                    self.0 = match self.0 {
+                    self.state = match self.state {
                         State::Chunk(_) if left == 0 => State::ChunkEnd,
                         State::Chunk(_) => State::Chunk(left),
                         _ => State::Length(left),
                     };
                     return Ok(Some(bytes.split_to(part).freeze()));
                 }
-                State::Size => match httparse::parse_chunk_size(bytes) {
-                    Ok(httparse::Status::Complete((length, 0))) => {
-                        bytes.advance(length);
-                        self.0 = State::Trailers;
-                    }
-                    Ok(httparse::Status::Complete((length, size))) => {
-                        bytes.advance(length);
-                        self.0 = State::Chunk(size);
-                    }
-                    Ok(httparse::Status::Partial) if bytes.len() < LINE_MAX => return Ok(None),
-                    _ => return Err(broken()),
-                },
+                State::Size => {
+                    let Some(line) = line(bytes, LINE_MAX)? else { return Ok(None) };
+                    self.spend(line.len().saturating_sub(LENGTH_MAX))?;
+                    self.state = match chunk_length(line)? {
+                        0 => State::Trailers,
+                        length => State::Chunk(length),
+                    };
+                    let length = line.len() + 2;
+                    bytes.advance(length);
+                }
                 State::ChunkEnd => match bytes.get(..2) {
                     Some(b"\r\n") => {
                         bytes.advance(2);
-                        self.0 = State::Size;
+                        self.state = State::Size;
                     }
                     None if bytes.is_empty() || bytes[..] == b"\r"[..] => return Ok(None),
                     _ => return Err(broken()),
                 },
                 State::Trailers => {
-                    let mut slots = [httparse::EMPTY_HEADER; TRAILERS];
-                    match httparse::parse_headers(bytes, &mut slots) {
-                        Ok(httparse::Status::Complete((length, _))) => {
-                            bytes.advance(length);
-                            *self = Self::NONE;
-                        }
-                        Ok(httparse::Status::Partial) if bytes.len() < TRAILERS_MAX => {
-                            return Ok(None);
-                        }
-                        _ => return Err(broken()),
+                    let Some(line) = line(bytes, self.besides)? else { return Ok(None) };
+                    let length = line.len() + 2;
+                    if line.is_empty() {
+                        *self = Self::NONE;
+                    } else if is_trailer(line) {
+                        self.spend(length)?;
+                    } else {
+                        return Err(broken());
                     }
+                    bytes.advance(length);
                 }
             }
         }
     }
+
+    fn spend(&mut self, bytes: usize) -> io::Result<()> {
+        self.besides = self.besides.checked_sub(bytes).ok_or_else(broken)?;
+        Ok(())
+    }
+}
+
+/// The line that the bytes begin with, without its end; `None` if more has to be read first. It ends with
+/// CRLF and with nothing else: whoever takes a bare CR or LF for an end, or does not, sees another
+/// body than those on the way (request smuggling).
+fn line(bytes: &[u8], max: usize) -> io::Result<Option<&[u8]>> {
+    let Some(end) = bytes.iter().take(max).position(|byte| *byte == b'\n') else {
+        return if bytes.len() < max { Ok(None) } else { Err(broken()) };
+    };
+    let line = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r"));
+    line.filter(|line| !line.contains(&b'\r')).map(Some).ok_or_else(broken)
+}
+
+/// What a line says of a chunk's length: digits, blanks, and maybe extensions.
+fn chunk_length(line: &[u8]) -> io::Result<u64> {
+    let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
+    let digits = std::str::from_utf8(digits).unwrap_or_default().trim_end_matches([' ', '\t']);
+    // A sign is none of them.
+    let length = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    length.then(|| u64::from_str_radix(digits, 16).ok()).flatten().ok_or_else(broken)
+}
+
+fn is_trailer(line: &[u8]) -> bool {
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
+    let (name, value) = line.split_at(colon);
+    HeaderName::from_bytes(name).is_ok()
+        && HeaderValue::from_bytes(value.get(1..).unwrap_or_default()).is_ok()
 }
 
 fn broken() -> io::Error {
@@ -175,7 +211,7 @@ mod tests {
             (Framing::chunked(), "3\r\nabc\r\n0\r\n\r\nrest", "abc"),
             (
                 Framing::chunked(),
-                "1;x=y\r\na\r\n00a\r\nbcdefghijk\r\n0\r\nT: x\r\n\r\nrest",
+                "1 ;x=y\r\na\r\n00a\r\nbcdefghijk\r\n0\r\nT: x\r\n\r\nrest",
                 "abcdefghijk",
             ),
         ] {
@@ -196,6 +232,21 @@ mod tests {
             "-3\r\nabc\r\n",
             "11111111111111111\r\n",
             "0\r\nno header\r\n\r\n",
+            // Where there is no length there is no end either.
+            "\r\n\r\n",
+            ";x\r\n\r\n",
+            " 3\r\nabc\r\n",
+            "+3\r\nabc\r\n",
+            // A line's end is CRLF, also in what nobody reads.
+            "3;x\nabc\r\n",
+            "3;x\ry\r\nabc\r\n",
+            "3\n\r\n",
+            "0\r\n\n",
+            "0\r\nT: x\n\r\n",
+            "0\r\nT: x\n\n",
+            "0\r\nT: x\r\n folded\r\n\r\n",
+            "0\r\n: x\r\n\r\n",
+            "0\r\n0\r\n\r\n",
         ] {
             let mut framing = Framing::chunked();
             let mut bytes = BytesMut::from(text);
@@ -207,7 +258,26 @@ mod tests {
             };
             assert!(end.is_err(), "{text}");
         }
-        let mut endless = BytesMut::from(&*format!("1;{}", "x".repeat(LINE_MAX)));
-        assert!(Framing::chunked().take(&mut endless).is_err());
+        // However they are cut.
+        for end in ["", "\r\n"] {
+            let mut endless = BytesMut::from(&*format!("1;{}{end}", "x".repeat(LINE_MAX)));
+            assert!(Framing::chunked().take(&mut endless).is_err());
+        }
+        let many = [
+            format!("1;{}\r\nx\r\n", "x".repeat(200)).repeat(100),
+            format!("0\r\n{}", "A: b\r\n".repeat(BESIDES_MAX / 6 + 1)),
+            format!("0\r\nA: {}", "b".repeat(BESIDES_MAX)),
+        ];
+        for many in many {
+            let mut many = BytesMut::from(&*many);
+            let mut framing = Framing::chunked();
+            let end = loop {
+                match framing.take(&mut many) {
+                    Ok(Some(_)) => {}
+                    end => break end,
+                }
+            };
+            assert!(end.is_err(), "{} bytes are left", many.len());
+        }
     }
 }

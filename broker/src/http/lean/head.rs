@@ -140,7 +140,9 @@ fn framing(headers: &HeaderMap) -> Option<Framing> {
         (None, Some(length)) => {
             let digits = length.to_str().ok()?;
             let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| digits.parse().ok().map(Framing::length)).flatten()
+            // Signed numbers end here, and with them what others on the way may count.
+            let counts = |length: &u64| i64::try_from(*length).is_ok();
+            plain.then(|| digits.parse().ok().filter(counts).map(Framing::length)).flatten()
         }
         (Some(coding), None) => {
             coding.as_bytes().eq_ignore_ascii_case(b"chunked").then(Framing::chunked)
@@ -194,6 +196,7 @@ mod tests {
             "Content-Length: +2\r\n",
             "Content-Length: 2, 2\r\n",
             "Content-Length: \r\n",
+            "Content-Length: 9223372036854775808\r\n",
             "Content-Length: 99999999999999999999\r\n",
             "Content-Length: 2\r\n folded\r\n",
             "Content-Length : 2\r\n",

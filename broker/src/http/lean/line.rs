@@ -51,6 +51,8 @@ pub struct Line {
     pub(super) leave_owed: u8,
     /// The client has closed its side.
     pub(super) over: bool,
+    /// Nothing more is written: a response is missing, and others would be taken for it.
+    pub(super) mute: bool,
 }
 
 impl Line {
@@ -66,6 +68,7 @@ impl Line {
             ahead: BytesMut::new(),
             leave_owed: 0,
             over: false,
+            mute: false,
         }
     }
 
@@ -107,9 +110,11 @@ impl Line {
         &mut self,
         connect: &mut HeldConnect,
     ) -> io::Result<Option<Box<Answer>>> {
+        // A connect proves that the last reply was read. If it comes since another connection broke, one
+        // turn lets that be seen first: the system is asked for news, and who has some goes before.
+        tokio::task::yield_now().await;
         loop {
-            self.skip_blank();
-            if !self.ahead.is_empty() {
+            if !self.is_blank() {
                 // What follows hides whether the client is still there.
                 let gone = self.connection.is_gone();
                 return Ok(if gone { None } else { connect.hurry().map(Box::new) });
@@ -143,11 +148,19 @@ impl Line {
         }
     }
 
-    /// Some clients send an empty line behind a body (RFC 9112 §2.2).
-    fn skip_blank(&mut self) {
-        let blank = self.ahead.iter().take_while(|byte| b"\r\n".contains(byte)).count();
-        self.ahead.advance(blank);
+    /// Whether no more than empty lines were read ahead: some clients send one behind a body
+    /// (RFC 9112 §2.2).
+    pub(super) fn is_blank(&mut self) -> bool {
+        while let Some(end) = match &*self.ahead {
+            [b'\r', b'\n', ..] => Some(2),
+            [b'\n', ..] => Some(1),
+            _ => None,
+        } {
+            self.ahead.advance(end);
+        }
         self.shed();
+        // The other half of one may be on its way.
+        matches!(&*self.ahead, [] | [b'\r'])
     }
 
     /// An idle connection has no buffer.
@@ -160,6 +173,9 @@ impl Line {
     /// Writes a response.
     pub(super) async fn respond(&mut self, spelled: Box<Spelled>) -> io::Result<()> {
         self.shed();
+        if self.mute {
+            return Ok(());
+        }
         if spelled.rest().is_empty() {
             self.io.write_all(&spelled.head).await?;
         } else {
@@ -179,9 +195,10 @@ impl Line {
         self.io.shutdown().await
     }
 
-    /// Makes the client, who waits for leave to send a body, get it before that is read.
-    pub(super) fn owe_leave(&mut self) {
-        self.leave_owed = CONTINUE.len() as u8;
+    /// Whether the client waits for leave to send a body, so that it gets that before the body is read.
+    /// What was owed before, and not needed, is owed no more.
+    pub(super) fn owe_leave(&mut self, expects: bool) {
+        self.leave_owed = if expects { CONTINUE.len() as u8 } else { 0 };
     }
 
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -13,6 +13,8 @@ mod alarm;
 mod framing;
 mod head;
 mod line;
+#[doc(hidden)]
+pub mod reading;
 mod response;
 
 use std::io;
@@ -83,7 +85,13 @@ impl Lean {
                 biased;
                 next = line.next(&self.mounts, idle) => match next? {
                     Next::Request(request) => request,
-                    Next::Other => return Ok(After::Others),
+                    Next::Other if line.mute => return Ok(After::Closed),
+                    Next::Other => {
+                        if !came_after {
+                            line.connection.came_ahead();
+                        }
+                        return Ok(After::Others);
+                    }
                     Next::End => break,
                 },
                 () = &mut stopped => break,
@@ -94,9 +102,11 @@ impl Lean {
                 Step::Answered(spelled) => spelled,
                 Step::Held(mut held) => match line.hold(&mut held.waiting.connect).await? {
                     Some(answer) => Box::pin(self.finish(held, answer, around)).await,
-                    None if line.is_at_end() => return Ok(After::Closed),
-                    // What the client sent before it went is heard.
+                    None if line.is_blank() => return Ok(After::Closed),
+                    // What the client sent before it went is heard. No answer to it may come where one
+                    // to the connect is due.
                     None => {
+                        line.mute = true;
                         line.connection.idle();
                         continue;
                     }
@@ -130,9 +140,7 @@ impl Lean {
     async fn begin(&self, line: &mut Line, request: Box<Request>, around: &Around<'_>) -> Step {
         let Request { route, method, query, headers, mut framing, expects, close } = *request;
         let (has_body, takes_body) = (!framing.is_over(), method == Method::POST);
-        if expects {
-            line.owe_leave();
-        }
+        line.owe_leave(expects);
         let head = Head::new(method, query, headers, Arc::clone(&line.peer));
         let body = Body { source: line, framing: &mut framing };
         let response = match route {
@@ -142,8 +150,11 @@ impl Lean {
                 Begun::Held(waiting) => return Step::Held(Held { close, waiting }),
             },
         };
-        // What is at hand of a body that nobody wanted is passed over.
-        while let Ok(Some(_)) = framing.take(&mut line.ahead) {}
+        // As much as the library passes over of a body that nobody wanted: two pieces that are at hand, or
+        // one if leave for it was asked. If that is not all, the connection ends.
+        for _ in 0..if expects { 1 } else { 2 } {
+            let _ = framing.take(&mut line.ahead);
+        }
         if has_body && (!takes_body || response.status().as_u16() >= 400) {
             // Who is refused may be sending still.
             line.connection.leaves_unread();
