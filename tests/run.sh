@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests lack (npm and Python packages, Debian's chromium) and runs them all.
+# Installs what the tests lack (npm and Python packages, Debian's chromium and valgrind) and runs them
+# all.
 #   tests/run.sh          the short form
 #   tests/run.sh --long   the long forms as well: soaks, thousands of seeds, fuzzing
 set -euo pipefail
@@ -15,7 +16,7 @@ esac
 say() { printf '\n== %s\n' "$*"; }
 
 lacking=
-for tool in chromium curl python3; do
+for tool in chromium curl python3 valgrind; do
   command -v "$tool" >/dev/null || lacking="$lacking $tool"
 done
 python3 -c 'import ensurepip, venv' 2>/dev/null || lacking="$lacking python3-venv"
@@ -37,6 +38,10 @@ cargo test --workspace --locked --quiet
 say "simulation: 4,000 seeds of 500 steps, the books audited after each"
 WEFT_SIM_SEEDS=4000 WEFT_SIM_AUDIT=1 \
   cargo test --release --locked --quiet -p weft-broker --test simulation
+
+say "what a message and a session cost, held against what docs/costs.md says"
+cargo test --release --locked --quiet -p weft-broker --test allocations --test memory
+cargo bench --locked --quiet -p weft-broker --bench instructions
 
 say "JavaScript: our own client"
 (cd clients/js && npm test --silent)
@@ -86,6 +91,11 @@ if [ -n "$long" ]; then
   say "long: 1,000 sessions, 20 messages a second, 60 seconds"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test fanout -- \
     --include-ignored --nocapture
+  say "long: messages to 100,000 sessions, and everybody else"
+  WEFT_LONG=1 cargo test --release --locked -p weft-tests --test fairness -- --nocapture
+  say "long: times of the hot path, to be read"
+  cargo bench --locked --quiet -p weft-protocol -p weft-broker --bench wire --bench fanout \
+    --bench queue --bench routing
   say "long: ten thousand messages over networks that fail, five seeds"
   (cd tests/js && WEFT_LONG=1 node --test interop/faults.test.js)
   if cargo fuzz --version >/dev/null 2>&1; then

@@ -35,8 +35,10 @@ fn publish_to_overlapping(bencher: Bencher<'_, '_>, sessions: usize) {
 fn poll_round(bencher: Bencher<'_, '_>, sessions: usize) {
     let rig = Rig::keeping(1_000);
     let polls: Vec<_> = (0..sessions).map(|_| rig.poller(&["/stock/us/weft"])).collect();
+    let mut turn = 0;
     bencher.counter(ItemsCount::new(sessions)).bench_local(|| {
-        let mut held: Vec<_> = polls.iter().map(|poll| rig.connect(poll)).collect();
+        turn = 1 - turn;
+        let mut held: Vec<_> = polls.iter().map(|poll| rig.connect(&poll[turn])).collect();
         held.iter_mut().for_each(|held| assert!(held.poll().is_none()));
         rig.publish("/stock/us/weft");
         held.iter_mut().map(|held| held.poll().map_or(0, |answer| answer.text.len())).sum::<usize>()

@@ -36,9 +36,10 @@ fn per_session(count: u64) -> f64 {
 fn a_publication_asks_for_memory_a_few_times_and_a_delivery_not_at_all() {
     let rig = Rig::keeping(1_000);
     let nobody = counted(|| _ = rig.publish("/nobody/is/there"));
-    stated("a publication to nobody", nobody as f64, 6.0);
+    stated("a publication to nobody", nobody as f64, 5.0);
     let _sessions = rig.sessions(SESSIONS, &[CHANNEL]);
-    for _ in 0..10_000 {
+    // Its queue has more room than it needs now: that doubles whenever it is used up.
+    for _ in 0..40 {
         rig.publish(CHANNEL);
     }
     let all = counted(|| _ = rig.publish(CHANNEL));
@@ -50,13 +51,15 @@ fn a_poll_asks_for_memory_so_often() {
     let rig = Rig::keeping(1_000);
     let polls: Vec<_> = (0..SESSIONS).map(|_| rig.poller(&[CHANNEL])).collect();
     let mut held = Vec::with_capacity(SESSIONS);
+    let mut turn = 0;
     let round = || {
-        held.extend(polls.iter().map(|poll| rig.connect(poll)));
+        turn = 1 - turn;
+        held.extend(polls.iter().map(|poll| rig.connect(&poll[turn])));
         held.iter_mut().for_each(|held| assert!(held.poll().is_none()));
         rig.publish(CHANNEL);
         held.drain(..).for_each(|mut held| drop(held.poll().expect("an answer")));
     };
-    stated("a connect, held and answered with a message", per_session(counted(round)), 20.0);
+    stated("a connect, held and answered with a message", per_session(counted(round)), 11.0);
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn a_socket_asks_for_memory_so_often() {
             socket.confirm(pushed.mark);
         }
     };
-    stated("a message by a socket", per_session(counted(round)), 3.0);
+    stated("a message by a socket", per_session(counted(round)), 2.5);
 }
 
 #[test]
@@ -84,5 +87,5 @@ fn a_request_of_publications_asks_for_memory_so_often() {
     let one = format!(r#"{{"channel":"{CHANNEL}","clientId":"{id}","id":"17","data":{DATA}}}"#);
     let text = format!("[{}]", vec![one; 100].join(","));
     let count = counted(|| drop(rig.request(&text)));
-    stated("a publication in a request of a hundred", count as f64 / 100.0, 8.0);
+    stated("a publication in a request of a hundred", count as f64 / 100.0, 4.5);
 }

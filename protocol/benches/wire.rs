@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p weft-protocol` shows times; what must not grow is counted in instructions, by
 //! `broker/benches/instructions.rs`. We use divan rather than criterion: its benchmarks are plain
-//! functions with arguments, it brings seven small crates instead of fifty, and all that criterion's
+//! functions with arguments, it brings a handful of crates, and all that criterion's
 //! statistics would add is lost on a machine that others use as well.
 
 use divan::counter::ItemsCount;

@@ -112,11 +112,12 @@ impl Rig {
         }
     }
 
-    /// A session with subscriptions, whose next connects wait.
-    pub fn poller(&self, patterns: &[&str]) -> String {
-        let text = connect(&self.session(patterns));
-        self.connect(&text).poll().expect("the first connect is answered at once");
-        text
+    /// A session with subscriptions, whose next connects wait: these, in turns.
+    pub fn poller(&self, patterns: &[&str]) -> [String; 2] {
+        let session = self.session(patterns);
+        let [first, one, other] = [7, 8, 9].map(|id| connect(&session, id));
+        self.connect(&first).poll().expect("the first connect is answered at once");
+        [one, other]
     }
 
     /// A session's socket.
@@ -131,9 +132,9 @@ pub fn name(text: &str) -> ChannelName<'_> {
 }
 
 /// A session's connect, as a client sends it.
-pub fn connect(session: &SessionHandle) -> String {
-    let id = session.id.as_str();
+fn connect(session: &SessionHandle, id: u32) -> String {
+    let client = session.id.as_str();
     format!(
-        r#"[{{"channel":"/meta/connect","clientId":"{id}","connectionType":"long-polling","id":"7"}}]"#
+        r#"[{{"channel":"/meta/connect","clientId":"{client}","connectionType":"long-polling","id":"{id}"}}]"#
     )
 }

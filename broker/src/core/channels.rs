@@ -4,7 +4,7 @@
 //! messages holds the lock of its stripe, so every reader sees them in the order of their positions
 //! (P1), and a replay meets the live messages without a gap.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -357,16 +357,18 @@ impl Channels {
         let meant = |name: &str| {
             ChannelName::parse(name, &any).is_ok_and(|channel| pattern.matches(channel))
         };
-        let mut names = match &self.store {
-            Some(store) => blocking(|| store.backlog.names(prefix))?,
-            None => Vec::new(),
-        };
-        for stripe in 0..STRIPES {
-            let stripe = self.lock(stripe);
-            names.extend(stripe.pasts.keys().filter(|name| name.starts_with(prefix)).cloned());
-        }
-        // In one go: a set that is made of a list sorts it once, and finds no place for each.
-        Ok(names.into_iter().filter(|name| meant(name)).collect())
+        blocking(|| {
+            let stored = self.store.as_ref().map(|store| store.backlog.names(prefix));
+            let mut names = stored.transpose()?.unwrap_or_default();
+            let known: HashSet<Arc<str>> = names.iter().cloned().collect();
+            for stripe in 0..STRIPES {
+                let stripe = self.lock(stripe);
+                let some = stripe.pasts.keys().filter(|name| name.starts_with(prefix));
+                names.extend(some.filter(|name| !known.contains(*name)).cloned());
+            }
+            // Most are sorted already: a set that is made of a list makes use of that.
+            Ok(names.into_iter().filter(|name| meant(name)).collect())
+        })
     }
 
     /// Comes back within the limits if they are passed: the channels that were not used for longest

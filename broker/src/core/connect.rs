@@ -144,6 +144,7 @@ impl Broker {
             }
             state.hold = Some(Arc::clone(&hold));
         }
+        let id = connect.id.map(|id| state.proof.kept(id));
         drop(state);
         Held {
             broker: Arc::clone(self),
@@ -151,7 +152,7 @@ impl Broker {
             hold,
             deadline: now + wait,
             number,
-            id: connect.id.map(Box::from),
+            id,
             asked_advice: connect.advice.is_some(),
             since: now,
             waited: false,

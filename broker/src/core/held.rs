@@ -154,7 +154,7 @@ pub struct Held {
     pub(crate) deadline: Instant,
     /// Which of its session's connects it is.
     pub(crate) number: u64,
-    pub(crate) id: Option<Box<str>>,
+    pub(crate) id: Option<Arc<str>>,
     pub(crate) asked_advice: bool,
     pub(crate) since: Instant,
     pub(crate) waited: bool,

@@ -107,6 +107,12 @@ impl Proof {
         if lost { Verdict::Lost } else { Verdict::Arrived }
     }
 
+    /// A connect's id, to be kept: the last one's is kept already.
+    pub(crate) fn kept(&self, id: &str) -> Arc<str> {
+        let last = self.last_id.as_ref().filter(|last| ***last == *id);
+        last.map_or_else(|| Arc::from(id), Arc::clone)
+    }
+
     /// A connect of this id is answered, and all replies go so far now. Returns the reply's number if
     /// the client wants one.
     pub(crate) fn answered(&mut self, id: Option<&str>, reach: Reach) -> Option<u64> {
@@ -114,8 +120,7 @@ impl Proof {
             return Some(receipts.number(reach));
         }
         if self.answered_id.as_deref() != id {
-            let last = self.last_id.as_ref().filter(|last| Some(&***last) == id);
-            self.answered_id = last.cloned().or_else(|| id.map(Arc::from));
+            self.answered_id = id.map(|id| self.kept(id));
         }
         None
     }

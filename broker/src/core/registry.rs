@@ -28,7 +28,6 @@ impl Registry {
     }
 
     /// An id's hash and its shard, which goes by other bits of it than the table within.
-    #[expect(clippy::cast_possible_truncation, reason = "the remainder is small")]
     fn place(&self, id: &SessionId) -> (u64, &RwLock<HashTable<Arc<SessionHandle>>>) {
         let hash = id.hash();
         (hash, &self.shards[((hash >> 32) % SHARDS as u64) as usize])

@@ -157,6 +157,10 @@ pub struct Session {
     /// Its part in what is bounded at once.
     pub(crate) crowd: Crowd,
     /// When connects that it held were replaced, if any was.
+    #[expect(
+        clippy::box_collection,
+        reason = "hardly any session has one, and all have room for it"
+    )]
     superseded: Option<Box<VecDeque<Instant>>>,
 }
 

@@ -48,7 +48,6 @@ impl Subscriptions {
     }
 
     /// A pattern's hash and its shard, which goes by other bits of it than the table within.
-    #[expect(clippy::cast_possible_truncation, reason = "the remainder is small")]
     fn place(&self, pattern: &str) -> (u64, &RwLock<Shard>) {
         let hash = self.hasher.hash_one(pattern);
         (hash, &self.shards[((hash >> 32) % SHARDS as u64) as usize])
