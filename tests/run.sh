@@ -41,6 +41,9 @@ WEFT_SIM_SEEDS=4000 WEFT_SIM_AUDIT=1 \
 say "JavaScript: our own client"
 (cd clients/js && npm test --silent)
 
+say "JavaScript: what makes tables of the comparison with other servers"
+node --test tests/bench/*.test.js
+
 say "Python: a stock client for the tests"
 # Made again whenever what is pinned has changed.
 if ! cmp -s tests/python/requirements.txt target/python/requirements.txt; then

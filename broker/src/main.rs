@@ -18,11 +18,14 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }));
     }
+    if let Some(Command::Bench { work }) = &args.command {
+        return finish(weft_bench::run(work).map(|()| ExitCode::SUCCESS));
+    }
     let done = load(&args).and_then(|config| match &args.command {
         Some(Command::Store { action }) => {
             store_tool::run(&config, action).map(|()| ExitCode::SUCCESS)
         }
-        Some(Command::Key { .. }) => Ok(ExitCode::SUCCESS),
+        Some(Command::Key { .. } | Command::Bench { .. }) => Ok(ExitCode::SUCCESS),
         Some(Command::Explain { credentials, action, channel }) => {
             explain(&config, credentials.as_deref(), *action, channel)
         }

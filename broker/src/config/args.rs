@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 /// What weft is asked to do.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
     /// Run the broker (the default)
     Serve,
@@ -55,6 +55,12 @@ pub enum Command {
         /// What to do with it
         #[command(subcommand)]
         action: StoreAction,
+    },
+    /// Put load on a server, this one or another, and say how it fares
+    Bench {
+        /// How much of what
+        #[command(subcommand)]
+        work: Box<weft_bench::Work>,
     },
 }
 

@@ -51,6 +51,17 @@ pub(super) const TABLE: &[Area] = &[
         ],
         &[],
     ),
+    area(&["clients/bench/src/wire/"], &["crate::wire", "httparse"], NO_CLOCK),
+    area(
+        &["clients/bench/src/ledger.rs", "clients/bench/src/marker.rs"],
+        &["crate::marker", "memchr"],
+        NO_CLOCK,
+    ),
+    area(
+        &["clients/bench/src/"],
+        &["crate", "clap", "hdrhistogram", "indicatif", "memchr", "rustix", "serde", "serde_json"],
+        &["async", "tokio"],
+    ),
     area(
         &["broker/src/config/"],
         &[
@@ -61,6 +72,7 @@ pub(super) const TABLE: &[Area] = &[
             "time",
             "toml",
             "tracing_subscriber::EnvFilter",
+            "weft_bench",
             "weft_protocol",
         ],
         NO_SOCKETS_BUT_ADDR,
@@ -401,6 +413,7 @@ pub(super) const TABLE: &[Area] = &[
             "clap",
             "tokio",
             "tracing",
+            "weft_bench",
             "weft_broker::auth::key_tool",
             "weft_broker::config",
             "weft_broker::log",
