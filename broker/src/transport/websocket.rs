@@ -5,11 +5,11 @@
 //! the session's queue until a pong proves that it arrived; whatever socket or poll the client comes
 //! back by gets the rest (decisions section 4).
 
+mod ending;
 mod frames;
 mod pulse;
 mod reader;
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -21,8 +21,9 @@ use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
-use weft_protocol::{Body, BodyError};
+use weft_protocol::Body;
 
+use self::ending::Ending;
 use self::frames::Outbox;
 use self::pulse::Pulse;
 pub use self::reader::{Fault, Message, Reader};
@@ -54,49 +55,6 @@ const FULL: usize = 64 << 10;
 const REFUSALS: u32 = 10;
 /// How long a peer has to answer a close.
 const CLOSING: Duration = Duration::from_secs(2);
-
-/// Why a socket ends.
-#[derive(Debug)]
-enum Ending {
-    /// The other side closed it, or it broke.
-    Gone,
-    /// We close it.
-    Close(CloseCode, Cow<'static, str>),
-}
-
-impl Ending {
-    fn close(code: CloseCode, text: &'static str) -> Self {
-        Self::Close(code, Cow::Borrowed(text))
-    }
-}
-
-impl From<std::io::Error> for Ending {
-    fn from(_: std::io::Error) -> Self {
-        Self::Gone
-    }
-}
-
-impl From<Fault> for Ending {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Gone => Self::Gone,
-            Fault::Protocol => Self::close(CloseCode::Protocol, "not WebSocket (RFC 6455)"),
-            Fault::Binary => Self::close(CloseCode::Unsupported, "text frames only"),
-            Fault::TooLong => Self::close(CloseCode::Size, "the message is too large"),
-            Fault::NotUtf8 => Self::close(CloseCode::Invalid, "not UTF-8"),
-        }
-    }
-}
-
-impl From<BodyError> for Ending {
-    fn from(error: BodyError) -> Self {
-        let code = match error {
-            BodyError::TooMany | BodyError::TooDeep => CloseCode::Policy,
-            _ => CloseCode::Invalid,
-        };
-        Self::Close(code, Cow::Owned(error.to_string()))
-    }
-}
 
 /// A socket's other end: messages come from it, bytes go to it.
 pub trait Line: AsyncWrite + Unpin {
