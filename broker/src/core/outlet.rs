@@ -22,6 +22,10 @@ use super::session::{Session, SessionHandle};
 /// How soon to look again where memory, or the store, kept events back.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// Fewer events than this, and all of them small, may wait for company: no queue is near its bound.
+const LITTLE: usize = 8;
+const LITTLE_BYTES: usize = 1 << 10;
+
 /// What an outlet is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutletKind {
@@ -67,6 +71,8 @@ pub struct Pushed {
     pub batch: Batch,
     /// How far that goes.
     pub mark: Mark,
+    /// Whether the client has yet to be told of a loss.
+    pub untold: bool,
     /// Whether there may be more to go out.
     pub more: bool,
 }
@@ -174,6 +180,14 @@ impl Outlet {
         self.session.key == session.key && self.session.state.lock().is_tapped_by(&self.hold)
     }
 
+    /// Whether so little waits to go out that it may wait for more.
+    #[must_use]
+    pub fn has_little(&self) -> bool {
+        let state = self.session.state.lock();
+        state.queue.unsent() < LITTLE
+            && state.queue.next_bytes().is_none_or(|next| next < LITTLE_BYTES)
+    }
+
     /// How far its session's events have gone out.
     #[must_use]
     pub fn mark(&self) -> Mark {
@@ -226,7 +240,8 @@ impl Outlet {
         stats.gaps.inc_by(gaps.len() as u64);
         let batch = Batch { frames, gaps, with_replay: state.with_replay };
         let more = state.queue.has_unsent() || state.is_behind();
-        Some(Pushed { batch, mark: Mark(state.queue.reach()), more })
+        let (mark, untold) = (Mark(state.queue.reach()), state.queue.has_untold());
+        Some(Pushed { batch, mark, untold, more })
     }
 
     /// When to [`Outlet::poll`] again although nothing wakes it, as things stand after a poll that

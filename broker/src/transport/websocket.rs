@@ -5,11 +5,11 @@
 //! the session's queue until a pong proves that it arrived; whatever socket or poll the client comes
 //! back by gets the rest (decisions section 4).
 
+mod ending;
 mod frames;
 mod pulse;
 mod reader;
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -21,8 +21,9 @@ use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
-use weft_protocol::{Body, BodyError};
+use weft_protocol::Body;
 
+use self::ending::Ending;
 use self::frames::Outbox;
 use self::pulse::Pulse;
 pub use self::reader::{Fault, Message, Reader};
@@ -54,49 +55,6 @@ const FULL: usize = 64 << 10;
 const REFUSALS: u32 = 10;
 /// How long a peer has to answer a close.
 const CLOSING: Duration = Duration::from_secs(2);
-
-/// Why a socket ends.
-#[derive(Debug)]
-enum Ending {
-    /// The other side closed it, or it broke.
-    Gone,
-    /// We close it.
-    Close(CloseCode, Cow<'static, str>),
-}
-
-impl Ending {
-    fn close(code: CloseCode, text: &'static str) -> Self {
-        Self::Close(code, Cow::Borrowed(text))
-    }
-}
-
-impl From<std::io::Error> for Ending {
-    fn from(_: std::io::Error) -> Self {
-        Self::Gone
-    }
-}
-
-impl From<Fault> for Ending {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Gone => Self::Gone,
-            Fault::Protocol => Self::close(CloseCode::Protocol, "not WebSocket (RFC 6455)"),
-            Fault::Binary => Self::close(CloseCode::Unsupported, "text frames only"),
-            Fault::TooLong => Self::close(CloseCode::Size, "the message is too large"),
-            Fault::NotUtf8 => Self::close(CloseCode::Invalid, "not UTF-8"),
-        }
-    }
-}
-
-impl From<BodyError> for Ending {
-    fn from(error: BodyError) -> Self {
-        let code = match error {
-            BodyError::TooMany | BodyError::TooDeep => CloseCode::Policy,
-            _ => CloseCode::Invalid,
-        };
-        Self::Close(code, Cow::Owned(error.to_string()))
-    }
-}
 
 /// A socket's other end: messages come from it, bytes go to it.
 pub trait Line: AsyncWrite + Unpin {
@@ -131,6 +89,11 @@ struct Socket<'x, L> {
     outlet: Option<Outlet>,
     /// The newest connect, while it is not answered.
     held: Option<Box<HeldConnect>>,
+    /// When that is to be looked at if nothing happens.
+    held_due: Option<Instant>,
+    /// Whether all but the outlet has nothing, and rings if that changes: so it was since the task last
+    /// slept.
+    asked: bool,
     /// When a client last said something by it.
     spoken: Instant,
     /// How much more often it was refused something at a limit than not.
@@ -158,6 +121,8 @@ pub async fn serve<L: Line>(
         bound: None,
         outlet: None,
         held: None,
+        held_due: None,
+        asked: false,
         spoken: now,
         refusals: 0,
         paused: None,
@@ -196,12 +161,10 @@ impl<L: Line> Socket<'_, L> {
                     self.hear(message?, now).await?;
                     self.hear_more().await?;
                 }
-                // Under load whoever publishes goes on first: so a frame carries more.
-                News::Events if self.pulse.wrote_lately(now) => yield_now().await,
-                News::Events | News::Look => {}
+                News::Events => self.gather(now).await,
+                News::Look => self.answer_held(),
             }
             self.push(now).await?;
-            self.answer_held();
             self.see_to_the_peer(now)?;
             self.write(now).await?;
             self.paused = self.paused.filter(|until| *until > now);
@@ -209,6 +172,7 @@ impl<L: Line> Socket<'_, L> {
             // One that rings early does no harm; to be set anew each time costs more.
             if due < alarm.deadline() || alarm.is_elapsed() {
                 alarm.as_mut().reset(due);
+                self.asked = false;
             }
             news = poll_fn(|cx| self.poll_news(cx, stopped.as_mut(), alarm.as_mut())).await;
         }
@@ -220,24 +184,32 @@ impl<L: Line> Socket<'_, L> {
         stopped: Pin<&mut WaitForCancellationFuture<'_>>,
         alarm: Pin<&mut Sleep>,
     ) -> Poll<News> {
-        if stopped.poll(cx).is_ready() {
-            return Poll::Ready(News::Stop);
+        if !self.asked {
+            if stopped.poll(cx).is_ready() {
+                return Poll::Ready(News::Stop);
+            }
+            if self.paused.is_none()
+                && let Poll::Ready(message) = self.line.poll_message(cx)
+            {
+                return Poll::Ready(News::Message(message));
+            }
+            let held = self.held.as_ref().map_or(Poll::Pending, |held| held.poll_woken(cx));
+            if held.is_ready() || alarm.poll(cx).is_ready() {
+                return Poll::Ready(News::Look);
+            }
         }
-        if self.paused.is_none()
-            && let Poll::Ready(message) = self.line.poll_message(cx)
-        {
-            return Poll::Ready(News::Message(message));
+        let woken = self.outlet.as_ref().map_or(Poll::Pending, |outlet| outlet.poll_woken(cx));
+        self.asked = woken.is_ready();
+        woken.map(|()| News::Events)
+    }
+
+    /// There are events. Under load whoever publishes goes on first: so a frame carries more of them.
+    async fn gather(&mut self, now: Instant) {
+        let little = || self.outlet.as_ref().is_some_and(Outlet::has_little);
+        if self.pulse.wrote_lately(now) && little() {
+            self.asked = false;
+            yield_now().await;
         }
-        if let Some(outlet) = &self.outlet
-            && outlet.poll_woken(cx).is_ready()
-        {
-            return Poll::Ready(News::Events);
-        }
-        let held = self.held.as_ref().map_or(Poll::Pending, |held| held.poll_woken(cx));
-        if held.is_ready() || alarm.poll(cx).is_ready() {
-            return Poll::Ready(News::Look);
-        }
-        Poll::Pending
     }
 
     /// When to look again if nothing happens.
@@ -246,7 +218,7 @@ impl<L: Line> Socket<'_, L> {
         let times = [
             Some(self.pulse.due()),
             outlet.and_then(|outlet| outlet.due(now)),
-            self.held.as_ref().and_then(|held| held.due()),
+            self.held_due,
             self.outlet.is_none().then(|| self.spoken + self.options.idle),
             self.paused,
         ];
@@ -272,9 +244,9 @@ impl<L: Line> Socket<'_, L> {
     /// at once.
     async fn push(&mut self, now: Instant) -> Result<(), Ending> {
         while self.pulse.has_room() {
-            let Some(outlet) = &mut self.outlet else { return Ok(()) };
+            let Some(outlet) = &mut self.outlet else { break };
             match outlet.poll(now) {
-                None => return Ok(()),
+                None => break,
                 Some(Push::Over(why)) => {
                     self.outlet = None;
                     if why == Release::Lapsed {
@@ -282,9 +254,11 @@ impl<L: Line> Socket<'_, L> {
                         self.spoken = now;
                     }
                 }
-                Some(Push::Events(Pushed { batch, more, .. })) => {
-                    // A loss before these is told before them.
-                    self.answer_held();
+                Some(Push::Events(Pushed { batch, untold, more, .. })) => {
+                    if untold {
+                        // A loss before these is told before them.
+                        self.answer_held();
+                    }
                     self.tell(batch, now);
                     if self.out.len() >= FULL {
                         self.write(now).await?;
@@ -295,6 +269,8 @@ impl<L: Line> Socket<'_, L> {
                 }
             }
         }
+        // The client may have to be told something else.
+        self.answer_held();
         Ok(())
     }
 
@@ -319,8 +295,13 @@ impl<L: Line> Socket<'_, L> {
             self.out.ping(self.pulse.ping(mark, now));
         }
         if self.out.len() > 0 {
-            let Self { line, out, .. } = self;
-            poll_fn(|cx| out.poll_write(cx, *line)).await?;
+            let Self { line, out, asked, .. } = self;
+            let written = poll_fn(|cx| {
+                let polled = out.poll_write(cx, *line);
+                *asked &= polled.is_ready();
+                polled
+            });
+            written.await?;
             self.pulse.wrote(now);
         }
         Ok(())
@@ -332,9 +313,14 @@ impl<L: Line> Socket<'_, L> {
 
     /// Answers the held connect if it is time to.
     fn answer_held(&mut self) {
-        let Some(answer) = self.held.as_mut().and_then(|held| held.poll()) else { return };
-        self.held = None;
-        self.reply(answer);
+        let Some(held) = &mut self.held else { return };
+        match held.poll() {
+            Some(answer) => {
+                (self.held, self.held_due) = (None, None);
+                self.reply(answer);
+            }
+            None => self.held_due = held.due(),
+        }
     }
 
     async fn hear(&mut self, message: Message, now: Instant) -> Result<(), Ending> {
@@ -422,7 +408,7 @@ impl<L: Line> Socket<'_, L> {
         let id = handshaken.or_else(|| speaker.as_ref().map(|session| session.id));
         if id.is_some() && id != self.bound {
             // Another session, or the first: what was here is left to come back by another way.
-            (self.outlet, self.held, self.bound) = (None, None, id);
+            (self.outlet, self.held, self.held_due, self.bound) = (None, None, None, id);
             self.pulse.starts_over();
         }
         if let (None, Some(session)) = (&self.outlet, &speaker) {
@@ -456,7 +442,10 @@ impl<L: Line> Socket<'_, L> {
         self.answer_held();
         match answer {
             Some(answer) => self.reply(answer),
-            None => self.held = Some(connect),
+            None => {
+                self.held_due = connect.due();
+                self.held = Some(connect);
+            }
         }
     }
 }

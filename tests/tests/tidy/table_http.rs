@@ -71,7 +71,7 @@ pub(super) const TABLE: &[Area] = &[
     area(&["broker/src/http/gzip.rs"], &["bytes", "flate2", "http", "tokio"], NO_SOCKETS),
     area(
         &["broker/src/http/incoming.rs"],
-        &["bytes", "crate::http::body", "tokio::io", "tokio::time"],
+        &["bytes", "crate::http::body", "crate::transport::websocket", "tokio::io", "tokio::time"],
         &["TcpStream", "TcpListener"],
     ),
     area(

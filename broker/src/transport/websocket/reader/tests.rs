@@ -108,7 +108,7 @@ fn payloads() -> impl Strategy<Value = Vec<u8>> {
         2 => Just("é€𝄞".as_bytes()[..1].to_vec()),
         2 => Just("é€𝄞".as_bytes()[1..].to_vec()),
         1 => prop::collection::vec(any::<u8>(), 0..8),
-        2 => prop::collection::vec(b'a'..b'z', 100..320),
+        2 => prop::collection::vec(b'a'..=b'z', 100..320),
         1 => (0_u16..5_100).prop_map(|code| code.to_be_bytes().to_vec()),
     ]
 }
