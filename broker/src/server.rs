@@ -49,6 +49,8 @@ use crate::ticker;
 
 /// Connections that the admin address keeps for itself.
 const ADMIN_CONNECTIONS: usize = 64;
+const ADMIN_LIMITS: ConnectionLimits =
+    ConnectionLimits { total: ADMIN_CONNECTIONS, per_address: ADMIN_CONNECTIONS, loopback: false };
 
 /// What keeps a broker from starting, with what it was about.
 #[derive(Debug)]
@@ -138,17 +140,11 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let endpoint = endpoint(config, &broker, cookies, bodies, gzip, guard);
     let site = site(config, endpoint, sockets, &broker, &http_stats);
     let tasks = running.public_tasks.clone();
-    let lean = config.http.lean.then(|| lean(&site));
-    let public = listener(public, connections, entrance, tasks, &running.stop);
-    let public = Listener { lean, ..public };
+    let mut public = listener(public, connections, entrance, tasks, &running.stop);
+    public.lean = config.http.lean.then(|| lean(&site));
     tokio::spawn(public.serve(routes::public(site)));
-    let few = ConnectionLimits {
-        total: ADMIN_CONNECTIONS,
-        per_address: ADMIN_CONNECTIONS,
-        loopback: false,
-    };
     let plain = Entrance::default();
-    let private = listener(private, few, plain, TaskTracker::new(), &running.stop_admin);
+    let private = listener(private, ADMIN_LIMITS, plain, TaskTracker::new(), &running.stop_admin);
     tokio::spawn(private.serve(routes::admin(Arc::new(admin))));
     running.tend();
     tracing::info!(
