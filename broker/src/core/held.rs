@@ -192,11 +192,6 @@ impl Held {
         self.hold.poll_woken(cx)
     }
 
-    /// Waits until there may be an answer. Cancel-safe.
-    pub async fn woken(&self) {
-        self.hold.woken().await;
-    }
-
     /// Whether it waits, rather than being let go and about to be answered.
     #[must_use]
     pub fn is_waiting(&self) -> bool {

@@ -160,6 +160,8 @@ impl<L: Line> Socket<'_, L> {
                 News::Message(message) => {
                     self.hear(message?, now).await?;
                     self.hear_more().await?;
+                    // A connect that came may have its answer at once.
+                    self.answer_held();
                 }
                 News::Events => self.gather(now).await,
                 News::Look => self.answer_held(),

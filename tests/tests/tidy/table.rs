@@ -279,6 +279,7 @@ pub(super) const TABLE: &[Area] = &[
             "crate::core::outlet",
             "crate::core::queue",
             "crate::exchange",
+            "crate::transport::websocket",
             "tokio::io",
             "tokio::select",
             "tokio::task::yield_now",
