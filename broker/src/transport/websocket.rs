@@ -353,6 +353,8 @@ impl<L: Line> Socket<'_, L> {
         while self.line.has_more() && self.paused.is_none() && self.out.len() < FULL {
             let polled = poll_fn(|cx| Poll::Ready(self.line.poll_message(cx))).await;
             let Poll::Ready(message) = polled else { return Ok(()) };
+            // A connect that waits for nothing is answered first: the next one comes after it.
+            self.answer_held();
             self.hear(message?, self.exchange.now()).await?;
         }
         Ok(())
