@@ -82,6 +82,8 @@ if [ -n "$long" ]; then
   say "long: attacks that last a minute each"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test attacks -- \
     --nocapture --test-threads 1 slow crowds
+  say "long: ten minutes of mutated requests to the lean path and to the library"
+  WEFT_LONG=1 cargo test --release --locked -p weft-tests --test lean -- --nocapture whatever
   say "long: 200 sleepers while five million messages pass"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test sleepers -- \
     --ignored --nocapture

@@ -24,6 +24,7 @@ use weft_broker::core::principal::Principal;
 use weft_broker::core::reader::Beginning;
 use weft_broker::http::api::{Refusal, channel_of};
 use weft_broker::http::cookie::{CookieOptions, Cookies, Secure};
+use weft_broker::http::lean::reading;
 use weft_broker::http::origins::{AllowedOrigin, Origins, Verdict};
 use weft_broker::http::proxies::Proxies;
 use weft_broker::http::proxy_header::{self, Fault, Parsed};
@@ -403,6 +404,30 @@ fn identify(access: &Access, text: &str) -> Result<Arc<Principal>, Unidentified>
         Poll::Ready(answer) => answer,
         Poll::Pending => panic!("{text}: waits"),
     }
+}
+
+/// Invariant: no bytes panic on the lean path, wherever they are cut (the first byte says where); what is
+/// read of them is the same, is a part of what came, and stays the same whatever follows.
+pub(crate) fn lean(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else { return };
+    let mounts = ["/bayeux".to_owned()];
+    let whole = reading::read(&[bytes], &mounts);
+    assert!(bytes.ends_with(&whole.left));
+    let bodies: usize = whole.requests.iter().map(|(_, body)| body.len()).sum();
+    assert!(bodies + whole.left.len() <= bytes.len());
+    let (first, second) = bytes.split_at(usize::from(*cut).min(bytes.len()));
+    for mut cut in [
+        reading::read(&[first, second], &mounts),
+        reading::read(&bytes.chunks(1).collect::<Vec<_>>(), &mounts),
+    ] {
+        if whole.is_broken {
+            // What came before the mistake may be taken by then, or not yet.
+            cut.left.clone_from(&whole.left);
+        }
+        assert_eq!(cut, whole);
+    }
+    let more = reading::read(&[bytes, b"POST /bayeux HTTP/1.1\r\nHost: a\r\n\r\n"], &mounts);
+    assert!(more.requests.starts_with(&whole.requests) && (more.is_broken || !whole.is_broken));
 }
 
 /// Invariant: whatever is written into a connection, it comes to an end soon after its other side has

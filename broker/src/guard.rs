@@ -138,7 +138,7 @@ impl Guard {
             return Who::Claimed(Credentials(Arc::from(credentials)));
         }
         let Some(access) = &self.access else { return Who::Unsaid };
-        match access.identify(credentials).await {
+        match Box::pin(access.identify(credentials)).await {
             Ok(who) => Who::Known(who),
             Err(why) => Who::Refused(told(why)),
         }

@@ -1,5 +1,6 @@
 //! The one place that wires everything together, and takes it down again in order.
 
+mod edge;
 mod entrance;
 mod hooked;
 mod limits;
@@ -11,18 +12,19 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weft_protocol::{ChannelLimits, ConnectionType, DecodeLimits};
 
+use self::edge::{lean, listener_options, socket_options, stream_options};
 use crate::auth::{Access, AuthOptions, AuthStats};
 use crate::config::{self, Config, CookieSecure, SameSite};
 use crate::core::broker::Broker;
 use crate::core::channels::PastLimits;
 use crate::core::clock::{Clock, SystemClock};
 use crate::core::id::SystemIds;
-use crate::core::options::{Options, QueueLimits, QueuePolicy, ResponseLimits, UnkeptPolicy};
+use crate::core::options::{Options, QueueLimits, QueuePolicy, UnkeptPolicy};
 use crate::core::stats::Stats;
 use crate::exchange::Exchange;
 use crate::guard::Guard;
@@ -31,11 +33,10 @@ use crate::http::api::Api;
 use crate::http::arrival::Entrance;
 use crate::http::bayeux::Endpoint;
 use crate::http::body::{BodyBudget, BodyLimits};
-use crate::http::connection::Deadlines;
 use crate::http::cookie::{CookieOptions, Cookies, Secure};
 use crate::http::gzip::{Gzip, GzipOptions};
 use crate::http::limits::{ConnectionLimits, Gate};
-use crate::http::listener::{Listener, ListenerOptions};
+use crate::http::listener::Listener;
 use crate::http::origins::{AllowedOrigin, Origins};
 use crate::http::routes::{self, Site};
 use crate::http::stats::HttpStats;
@@ -45,11 +46,11 @@ use crate::kept::{rules, storage_options};
 use crate::policing;
 use crate::storage::Storage;
 use crate::ticker;
-use crate::transport::streaming::StreamOptions;
-use crate::transport::websocket::SocketOptions;
 
 /// Connections that the admin address keeps for itself.
 const ADMIN_CONNECTIONS: usize = 64;
+const ADMIN_LIMITS: ConnectionLimits =
+    ConnectionLimits { total: ADMIN_CONNECTIONS, per_address: ADMIN_CONNECTIONS, loopback: false };
 
 /// What keeps a broker from starting, with what it was about.
 #[derive(Debug)]
@@ -94,8 +95,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     std::fs::create_dir_all(data).map_err(about(format!("data directory {}", data.display())))?;
     let cookies = Cookies::open(cookie_options(config), data)
         .map_err(about(format!("browser key in {}", data.display())))?;
-    let public = bind("listen", config.listen).await?;
-    let private = bind("admin", config.admin).await?;
+    let public = bind("listen", config.listen)?;
+    let private = bind("admin", config.admin)?;
     let registry = Registry::new();
     let stats = Stats::register(&registry).map_err(about("metrics"))?;
     let http_stats = HttpStats::register(&registry).map_err(about("metrics"))?;
@@ -128,6 +129,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let listener = |socket, limits, entrance, tasks, stop: &CancellationToken| Listener {
         socket,
         entrance,
+        lean: None,
         options: listener_options(config),
         gate: Gate::new(limits),
         stats: http_stats.clone(),
@@ -138,15 +140,11 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let endpoint = endpoint(config, &broker, cookies, bodies, gzip, guard);
     let site = site(config, endpoint, sockets, &broker, &http_stats);
     let tasks = running.public_tasks.clone();
-    let public = listener(public, connections, entrance, tasks, &running.stop);
+    let mut public = listener(public, connections, entrance, tasks, &running.stop);
+    public.lean = config.http.lean.then(|| lean(&site));
     tokio::spawn(public.serve(routes::public(site)));
-    let few = ConnectionLimits {
-        total: ADMIN_CONNECTIONS,
-        per_address: ADMIN_CONNECTIONS,
-        loopback: false,
-    };
     let plain = Entrance::default();
-    let private = listener(private, few, plain, TaskTracker::new(), &running.stop_admin);
+    let private = listener(private, ADMIN_LIMITS, plain, TaskTracker::new(), &running.stop_admin);
     tokio::spawn(private.serve(routes::admin(Arc::new(admin))));
     running.tend();
     tracing::info!(
@@ -314,8 +312,18 @@ async fn expire(broker: Arc<Broker>, stop: CancellationToken) {
     }
 }
 
-async fn bind(what: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(about(format!("{what} address {address}")))
+/// As many wait to be accepted as the system lets wait: all clients come back at once after a restart.
+const BACKLOG: u32 = 65_535;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn bind(what: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    listen(address).map_err(about(format!("{what} address {address}")))
 }
 
 fn endpoint(
@@ -412,41 +420,6 @@ fn core_options(config: &Config) -> Options {
         repeat_window: config.publish.repeat_window.get(),
         repeat_keys: size(config.publish.repeat_keys),
         limits: limits::options(config),
-    }
-}
-
-fn listener_options(config: &Config) -> ListenerOptions {
-    ListenerOptions {
-        deadlines: Deadlines {
-            head: config.http.head_timeout.get(),
-            write: config.http.body_timeout.get(),
-        },
-        idle: config.http.idle_timeout.get(),
-    }
-}
-
-fn stream_options(config: &Config) -> StreamOptions {
-    let streams = &config.streams;
-    StreamOptions {
-        heartbeat: streams.heartbeat.get(),
-        max_age: streams.max_age.get(),
-        max_bytes: streams.max_bytes.get(),
-        retry: streams.retry.get(),
-        padding: size(streams.padding.get()),
-    }
-}
-
-fn socket_options(config: &Config) -> SocketOptions {
-    let socket = &config.websocket;
-    SocketOptions {
-        ping_interval: socket.ping_interval.get(),
-        pong_timeout: socket.pong_timeout.get(),
-        frame: ResponseLimits {
-            messages: size(socket.frame_messages),
-            bytes: size(socket.frame_bytes.get()),
-        },
-        message_bytes: size(config.limits.body.get()),
-        idle: config.sessions.max_interval.get(),
     }
 }
 

@@ -50,6 +50,11 @@ fn no_saved_file_of_keys_serves_as_a_secret() {
 }
 
 #[test]
+fn every_saved_request_ends_where_it_ends_on_the_lean_path() {
+    run("lean", checks::lean);
+}
+
+#[test]
 fn every_saved_connection_comes_to_its_end() {
     run("wire", checks::wire);
 }

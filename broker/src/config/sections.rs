@@ -230,6 +230,9 @@ pub struct Http {
     /// Whether HTTP/2 is spoken: over TLS with those who offer it, and without TLS with those who
     /// begin with it. Default true: its clients hold many connects on one connection.
     pub http2: bool,
+    /// Whether plain HTTP/1.1 requests for the Bayeux mounts are read without the HTTP library and its
+    /// buffers of 16 KiB a connection. Default true; false is a way back if a client should stumble.
+    pub lean: bool,
 }
 
 impl Default for Http {
@@ -240,6 +243,7 @@ impl Default for Http {
             idle_timeout: HumanDuration::secs(75),
             drain_timeout: HumanDuration::secs(10),
             http2: true,
+            lean: true,
         }
     }
 }

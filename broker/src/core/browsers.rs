@@ -56,7 +56,7 @@ impl Browsers {
     ) -> Claim {
         let Some(places) = self.places else { return Claim::Hold(None) };
         let mut slots = self.slots.lock();
-        let holders = slots.entry(browser).or_default();
+        let holders = slots.entry(browser).or_insert_with(|| Vec::with_capacity(1));
         if let Some(mine) = holders.iter_mut().find(|place| place.session.key == session.key) {
             mine.away_since = None;
             return Claim::Hold(None);

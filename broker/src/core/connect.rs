@@ -157,7 +157,7 @@ impl Broker {
             since: now,
             waited: false,
             answered: false,
-            _place: place,
+            _place: place.map(Box::new),
         }
     }
 

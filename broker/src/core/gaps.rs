@@ -21,7 +21,7 @@ pub(crate) struct Gaps {
     /// How many of the list the last reply carried.
     told: usize,
     /// How many of the list any reply has carried: those change no more, since a reply that told
-    /// them may yet turn out to have arrived.
+    /// them may yet turn out to have arrived. Nor do those that events have gone past.
     offered: usize,
 }
 
@@ -52,6 +52,11 @@ impl Gaps {
     /// Whether any is yet to be told.
     pub(crate) fn untold(&self) -> bool {
         self.list.len() > self.told
+    }
+
+    /// Events go out before these are told: they change no more, lest they come to span what came.
+    pub(crate) fn close(&mut self) {
+        self.offered = self.list.len();
     }
 
     /// What the next reply is to tell.

@@ -3,12 +3,14 @@
 //! Nothing is taken from the queue before the moment of answering, so a held connect whose socket
 //! dies loses nothing: its future is dropped and the session simply stops being held.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use parking_lot::Mutex;
 
 use super::broker::Broker;
 use super::channels::blocking;
@@ -38,24 +40,58 @@ pub enum Release {
     Lapsed,
 }
 
+/// Rings for the one who waits; a ring that finds nobody is kept for whoever comes.
+#[derive(Debug, Default)]
+struct Bell(Mutex<Ring>);
+
+#[derive(Debug, Default)]
+enum Ring {
+    #[default]
+    Silent,
+    Awaited(Waker),
+    Rung,
+}
+
+impl Bell {
+    fn ring(&self) {
+        let before = std::mem::replace(&mut *self.0.lock(), Ring::Rung);
+        if let Ring::Awaited(waiter) = before {
+            waiter.wake();
+        }
+    }
+
+    fn poll_rung(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut ring = self.0.lock();
+        match &*ring {
+            Ring::Rung => {
+                *ring = Ring::Silent;
+                return Poll::Ready(());
+            }
+            Ring::Awaited(waiter) if waiter.will_wake(cx.waker()) => {}
+            _ => *ring = Ring::Awaited(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
 /// The part that the session keeps of a held connect, or of an outlet: how to wake it.
 #[derive(Debug, Default)]
 pub struct Hold {
     release: OnceLock<Release>,
     woken: AtomicBool,
-    notify: Notify,
+    bell: Bell,
 }
 
 impl Hold {
     /// Lets it go; the first reason given counts.
     pub(crate) fn release(&self, why: Release) {
         let _ = self.release.set(why);
-        self.notify.notify_one();
+        self.bell.ring();
     }
 
     /// Wakes it now.
     pub(crate) fn wake(&self) {
-        self.notify.notify_one();
+        self.bell.ring();
     }
 
     pub(crate) fn released(&self) -> Option<Release> {
@@ -69,7 +105,12 @@ impl Hold {
 
     /// Waits until it is woken or let go.
     pub(crate) async fn woken(&self) {
-        self.notify.notified().await;
+        poll_fn(|cx| self.poll_woken(cx)).await;
+    }
+
+    /// Whether it was woken or let go since this was last so.
+    pub(crate) fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.bell.poll_rung(cx)
     }
 
     /// What woke it went another way; it may be woken again.
@@ -119,7 +160,7 @@ pub struct Held {
     pub(crate) waited: bool,
     pub(crate) answered: bool,
     /// Its place among those that wait, where these are counted.
-    pub(crate) _place: Option<Place>,
+    pub(crate) _place: Option<Box<Place>>,
 }
 
 impl Held {
@@ -129,6 +170,11 @@ impl Held {
         self.waited |= answer.is_none();
         self.answered = answer.is_some();
         answer
+    }
+
+    /// It waits no longer than until now.
+    pub fn hurry(&mut self) {
+        self.deadline = self.broker.clock().now();
     }
 
     /// When [`Held::poll`] has an answer at the latest, as things stand.
@@ -141,9 +187,9 @@ impl Held {
         lazy_until.map_or(self.deadline, |until| until.min(self.deadline))
     }
 
-    /// Waits until there may be an answer. Cancel-safe.
-    pub async fn woken(&self) {
-        self.hold.woken().await;
+    /// Whether there may be an answer.
+    pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.hold.poll_woken(cx)
     }
 
     /// Whether it waits, rather than being let go and about to be answered.

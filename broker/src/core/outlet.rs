@@ -6,6 +6,7 @@
 //! carry no events, unless the client acknowledges replies (checklist X1).
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use weft_protocol::Gap;
@@ -20,6 +21,10 @@ use super::session::{Session, SessionHandle};
 
 /// How soon to look again where memory, or the store, kept events back.
 const RETRY: Duration = Duration::from_millis(200);
+
+/// Fewer events than this, and all of them small, may wait for company: no queue is near its bound.
+const LITTLE: usize = 8;
+const LITTLE_BYTES: usize = 1 << 10;
 
 /// What an outlet is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +71,10 @@ pub struct Pushed {
     pub batch: Batch,
     /// How far that goes.
     pub mark: Mark,
+    /// Whether the client has yet to be told of a loss.
+    pub untold: bool,
+    /// Whether there may be more to go out.
+    pub more: bool,
 }
 
 /// What an outlet is to do.
@@ -171,6 +180,14 @@ impl Outlet {
         self.session.key == session.key && self.session.state.lock().is_tapped_by(&self.hold)
     }
 
+    /// Whether so little waits to go out that it may wait for more.
+    #[must_use]
+    pub fn has_little(&self) -> bool {
+        let state = self.session.state.lock();
+        state.queue.unsent() < LITTLE
+            && state.queue.next_bytes().is_none_or(|next| next < LITTLE_BYTES)
+    }
+
     /// How far its session's events have gone out.
     #[must_use]
     pub fn mark(&self) -> Mark {
@@ -182,24 +199,19 @@ impl Outlet {
         if let Some(why) = self.hold.released() {
             return Some(Push::Over(why));
         }
-        let behind = {
-            let mut state = self.session.state.lock();
-            if self.kind == OutletKind::EventSource
-                && state.is_behind()
-                && !state.queue.has_unsent()
-            {
+        let mut state = self.session.state.lock();
+        if state.is_behind() {
+            if self.kind == OutletKind::EventSource && !state.queue.has_unsent() {
                 // Proof comes with the client's connects, which are far between: so long, no more than
                 // half of the queue waits for it. The rest is a gap if it turns out lost.
                 state.queue.drop_to(self.broker.options.queue.halved());
             }
-            state.is_behind()
-        };
-        if behind {
+            drop(state);
             self.broker.catch_up(&self.session);
+            state = self.session.state.lock();
         }
-        let mut state = self.session.state.lock();
         let pushed = self.take(&mut state, now);
-        if pushed.is_none() {
+        if pushed.as_ref().is_none_or(|pushed| !pushed.more) {
             self.hold.sleep_on();
         }
         pushed.map(Push::Events)
@@ -227,7 +239,9 @@ impl Outlet {
         stats.messages_out.inc_by(frames.len() as u64);
         stats.gaps.inc_by(gaps.len() as u64);
         let batch = Batch { frames, gaps, with_replay: state.with_replay };
-        Some(Pushed { batch, mark: Mark(state.queue.reach()) })
+        let more = state.queue.has_unsent() || state.is_behind();
+        let (mark, untold) = (Mark(state.queue.reach()), state.queue.has_untold());
+        Some(Pushed { batch, mark, untold, more })
     }
 
     /// When to [`Outlet::poll`] again although nothing wakes it, as things stand after a poll that
@@ -242,6 +256,11 @@ impl Outlet {
             return Some(now + RETRY);
         }
         state.lazy_until.filter(|_| state.queue.has_unsent())
+    }
+
+    /// Whether [`Outlet::poll`] may have something, lazy messages apart.
+    pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.hold.poll_woken(cx)
     }
 
     /// Waits until [`Outlet::poll`] may have something, lazy messages apart. Cancel-safe.

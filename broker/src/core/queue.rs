@@ -229,6 +229,12 @@ impl Queue {
         self.frames.len() > self.sent
     }
 
+    /// How many events have not gone out yet.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.frames.len() - self.sent
+    }
+
     /// Whether any loss is yet to be told.
     #[must_use]
     pub fn has_untold(&self) -> bool {
@@ -257,6 +263,9 @@ impl Queue {
         };
         let end = self.sent + waiting.take_while(fits).count();
         let frames: Vec<Frame> = self.frames.range(self.sent..end).cloned().collect();
+        if !frames.is_empty() {
+            self.gaps.close();
+        }
         self.sent = end;
         self.touched = self.touched.max(self.base + self.sent as u64);
         self.fixed = self.fixed.max(self.touched);

@@ -148,7 +148,7 @@ impl Reader {
         let clock = Arc::clone(self.broker.clock());
         let push = tokio::time::timeout_at(until.into(), self.outlet.wait(&*clock)).await;
         match push {
-            Ok(Push::Events(Pushed { batch, mark })) => {
+            Ok(Push::Events(Pushed { batch, mark, .. })) => {
                 // Whoever comes again says by its cursor what it got.
                 self.outlet.confirm(mark);
                 self.look();

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use weft_protocol::{
@@ -26,8 +27,25 @@ use crate::limits::{Limited, Payer};
 pub struct HeldConnect {
     broker: Arc<Broker>,
     session: Arc<SessionHandle>,
-    pending: PendingConnect<Box<RawValue>>,
-    held: Option<Held>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// It is still to be taken in.
+    Fresh(Box<PendingConnect<Box<RawValue>>>),
+    /// It waits, perhaps for long, so nothing is kept but what its reply needs.
+    Held(Held, Told<Box<RawValue>>),
+    /// It was answered as soon as it was taken in.
+    Over,
+}
+
+/// What of a connect its reply needs.
+#[derive(Debug)]
+struct Told<Id> {
+    id: Option<Id>,
+    channel: Option<Id>,
+    timesync: Option<Box<(TimesyncRequest, i64)>>,
 }
 
 /// A connect of which the reply is yet to be written.
@@ -67,22 +85,41 @@ impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
 
     /// Writes the reply.
     pub(super) fn write(&self, connected: Connected, broker: &Broker, array: &mut Array) {
-        array.push(&Reply {
-            channel: self.channel.as_deref(),
-            id: self.id.as_deref(),
-            subscription: None,
-            client_id: None,
-            outcome: connected.outcome,
-            advice: connected.advice,
-            ext: ReplyExt {
-                timesync: answer_timesync(self.timesync.as_deref(), broker),
-                gaps: connected.batch.gaps,
-                ack: connected.ack.map(Ack::Number),
-                ..ReplyExt::default()
-            },
-            handshake: None,
-        });
+        let (id, channel) = (self.id.as_deref(), self.channel.as_deref());
+        write(id, channel, self.timesync.as_deref(), connected, broker, array);
     }
+}
+
+impl PendingConnect<Box<RawValue>> {
+    fn told(self) -> Told<Box<RawValue>> {
+        let Self { id, channel, timesync, .. } = self;
+        Told { id, channel, timesync }
+    }
+}
+
+fn write(
+    id: Option<&RawValue>,
+    channel: Option<&RawValue>,
+    timesync: Option<&(TimesyncRequest, i64)>,
+    connected: Connected,
+    broker: &Broker,
+    array: &mut Array,
+) {
+    array.push(&Reply {
+        channel,
+        id,
+        subscription: None,
+        client_id: None,
+        outcome: connected.outcome,
+        advice: connected.advice,
+        ext: ReplyExt {
+            timesync: answer_timesync(timesync, broker),
+            gaps: connected.batch.gaps,
+            ack: connected.ack.map(Ack::Number),
+            ..ReplyExt::default()
+        },
+        handshake: None,
+    });
 }
 
 impl HeldConnect {
@@ -94,7 +131,7 @@ impl HeldConnect {
         Self {
             broker: Arc::clone(broker),
             session: Arc::clone(session),
-            pending: PendingConnect {
+            stage: Stage::Fresh(Box::new(PendingConnect {
                 arrived: pending.arrived,
                 alone: pending.alone,
                 id: pending.id.map(ToOwned::to_owned),
@@ -107,8 +144,7 @@ impl HeldConnect {
                 payer: pending.payer,
                 limited: None,
                 timesync: pending.timesync.clone(),
-            },
-            held: None,
+            })),
         }
     }
 
@@ -118,30 +154,38 @@ impl HeldConnect {
     pub async fn wait(mut self: Box<Self>, gone: &(dyn Fn() -> bool + Sync)) -> Answer {
         // The client may be gone already: one turn lets the edge look at the socket and drop this.
         tokio::task::yield_now().await;
-        let connected = match self.begin() {
-            Some(connected) => connected,
-            None => match &mut self.held {
-                Some(held) => held.wait(&**self.broker.clock(), gone).await,
-                None => self.broker.farewell(),
-            },
+        if let Some(answer) = self.begin() {
+            return answer;
+        }
+        let connected = match &mut self.stage {
+            Stage::Held(held, _) => held.wait(&**self.broker.clock(), gone).await,
+            Stage::Fresh(_) | Stage::Over => self.broker.farewell(),
         };
         self.finish(connected)
     }
 
-    /// The answer if it is time for one, without waiting: how the simulation drives it.
+    /// The answer if it is time for one, without waiting.
     pub fn poll(&mut self) -> Option<Answer> {
-        let connected = match self.begin() {
-            Some(connected) => connected,
-            None => self.held.as_mut()?.poll(self.broker.clock().now())?,
-        };
+        if let Some(answer) = self.begin() {
+            return Some(answer);
+        }
+        let Stage::Held(held, _) = &mut self.stage else { return None };
+        let connected = held.poll(self.broker.clock().now())?;
         Some(self.finish(connected))
     }
 
+    /// The answer as things are, though the connect could wait longer.
+    pub fn hurry(&mut self) -> Option<Answer> {
+        self.poll().or_else(|| {
+            if let Stage::Held(held, _) = &mut self.stage {
+                held.hurry();
+            }
+            self.poll()
+        })
+    }
+
     /// Takes the connect in, once: an answer, or it is held from here on.
-    fn begin(&mut self) -> Option<Connected> {
-        if self.held.is_some() {
-            return None;
-        }
+    fn begin(&mut self) -> Option<Answer> {
         self.begin_with(|_, _| ())
     }
 
@@ -153,65 +197,82 @@ impl HeldConnect {
         attach: impl FnOnce(&Arc<Broker>, &Arc<SessionHandle>) -> Outlet,
     ) -> Option<Answer> {
         let here = outlet.as_ref().is_some_and(|outlet| outlet.serves(&self.session));
-        self.pending.carrier = if here { Carrier::Outlet } else { Carrier::Poll };
-        let connected = self.begin_with(|broker, session| {
+        if let Stage::Fresh(pending) = &mut self.stage {
+            pending.carrier = if here { Carrier::Outlet } else { Carrier::Poll };
+        }
+        self.begin_with(|broker, session| {
             if !here {
                 *outlet = Some(attach(broker, session));
             }
-        });
-        connected.map(|connected| self.finish(connected))
+        })
     }
 
     fn begin_with(
         &mut self,
         received: impl FnOnce(&Arc<Broker>, &Arc<SessionHandle>),
-    ) -> Option<Connected> {
-        let connect = self.pending.request();
-        let outcome = self.broker.receive_connect(&self.session, &connect);
+    ) -> Option<Answer> {
+        let Stage::Fresh(_) = &self.stage else { return None };
+        let Stage::Fresh(pending) = std::mem::replace(&mut self.stage, Stage::Over) else {
+            return None;
+        };
+        let Self { broker, session, .. } = &*self;
+        let connect = pending.request();
+        let outcome = broker.receive_connect(session, &connect);
         if matches!(outcome, Ok(Received::Newest(_))) {
-            received(&self.broker, &self.session);
+            received(broker, session);
         }
-        match outcome {
+        let connected = match outcome {
             Ok(received @ Received::Newest(_)) => {
-                self.held = Some(self.broker.hold_connect(&self.session, &connect, received));
-                None
+                let held = broker.hold_connect(session, &connect, received);
+                self.stage = Stage::Held(held, pending.told());
+                return None;
             }
-            Ok(Received::Stale) => {
-                let asked = connect.advice.is_some();
-                Some(self.broker.answer_superseded(&self.session, asked))
-            }
-            Ok(Received::Overrun) => Some(self.broker.expel(&self.session)),
-            Err(error) => Some(self.broker.refuse_connect(error, false)),
-        }
+            Ok(Received::Stale) => broker.answer_superseded(session, connect.advice.is_some()),
+            Ok(Received::Overrun) => broker.expel(session),
+            Err(error) => broker.refuse_connect(error, false),
+        };
+        Some(self.spell(connected, &pending.told()))
     }
 
     fn finish(&self, connected: Connected) -> Answer {
+        match &self.stage {
+            Stage::Held(_, told) => self.spell(connected, told),
+            Stage::Fresh(_) | Stage::Over => {
+                self.spell(connected, &Told { id: None, channel: None, timesync: None })
+            }
+        }
+    }
+
+    fn spell(&self, connected: Connected, told: &Told<Box<RawValue>>) -> Answer {
+        let Told { id, channel, timesync } = told;
         let batch = &connected.batch;
         let carries = carried(&self.session, &connected.batch, connected.reply_no);
         let mut array = Array::with_capacity(frames_len(&batch.frames) + 128);
         push_frames(&mut array, &batch.frames, batch.with_replay);
-        self.pending.write(connected, &self.broker, &mut array);
+        let (id, channel) = (id.as_deref(), channel.as_deref());
+        write(id, channel, timesync.as_deref(), connected, &self.broker, &mut array);
         Answer::new(&self.broker, array, carries)
     }
 
     /// When [`HeldConnect::poll`] has an answer at the latest.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        self.held.as_ref().map(Held::due)
+        self.held().map(Held::due)
     }
 
-    /// Waits until [`HeldConnect::poll`] may have an answer. Cancel-safe.
-    pub async fn woken(&self) {
-        match &self.held {
-            Some(held) => held.woken().await,
-            None => std::future::pending().await,
-        }
+    /// Whether [`HeldConnect::poll`] may have an answer.
+    pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.held().map_or(Poll::Pending, |held| held.poll_woken(cx))
     }
 
     /// Whether it waits, rather than being let go and about to be answered.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.held.as_ref().is_some_and(Held::is_waiting)
+        self.held().is_some_and(Held::is_waiting)
+    }
+
+    fn held(&self) -> Option<&Held> {
+        if let Stage::Held(held, _) = &self.stage { Some(held) } else { None }
     }
 }
 

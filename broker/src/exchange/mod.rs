@@ -167,7 +167,8 @@ impl Exchange {
         // A handshake stands alone, be it refused: whatever came with it is ignored (E4).
         if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
             let mut meter = Meter::new(&self.broker, &caller, None, None);
-            return Ok(Exchanged::Answer(self.handshake(&caller, message, &mut meter).await));
+            let answer = Box::pin(self.handshake(&caller, message, &mut meter)).await;
+            return Ok(Exchanged::Answer(answer));
         }
         let who = self.speaker(&caller, &messages).await;
         let mut turn = Turn::new(&self.broker, &self.guard, caller, &who, &messages);
@@ -189,7 +190,7 @@ impl Exchange {
         let messages = body.messages(&self.limits)?;
         if let Some(message) = messages.iter().find(|message| message.is_to("/meta/handshake")) {
             let mut meter = Meter::new(&self.broker, &caller, None, None);
-            let answer = self.handshake(&caller, message, &mut meter).await;
+            let answer = Box::pin(self.handshake(&caller, message, &mut meter)).await;
             let handshaken = answer.handshaken;
             let (replies, limited) = (Some(answer), meter.and_then(|meter| meter.wait()));
             return Ok(SocketTurn { replies, handshaken, limited, ..SocketTurn::default() });

@@ -83,12 +83,13 @@ impl Guard {
         let outcome = if self.hook_judges() {
             match said {
                 Who::Refused(why) => Err(Error::Unauthorized(why)),
-                _ => self.judge(hook, said, from).await.map(Some),
+                // On the heap, like all that asks somebody else: most requests ask nobody.
+                _ => Box::pin(self.judge(hook, said, from)).await.map(Some),
             }
         } else {
             let Asker { who, .. } = self.admit(said, address, what)?;
             let party = Party { principal: who.as_deref(), address, session: None };
-            hook.admit(&party, None, ext).await.map(|_| who)
+            Box::pin(hook.admit(&party, None, ext)).await.map(|_| who)
         };
         outcome.map(|who| Asker { who, address }).inspect_err(|error| {
             self.audit.refused(self.clock.now(), address, what, &error.to_string());
@@ -122,7 +123,7 @@ impl Guard {
             return Who::Unsaid;
         };
         // What it had holds as long as it does.
-        self.judge(hook, said, from).await.map_or(Who::Unsaid, Who::Known)
+        Box::pin(self.judge(hook, said, from)).await.map_or(Who::Unsaid, Who::Known)
     }
 
     /// Whether the hook lets somebody publish this; who may not by the rules does not get so far.

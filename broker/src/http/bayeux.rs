@@ -20,8 +20,9 @@ use super::credentials;
 use super::gzip::{Coding, Gzip};
 use super::headers;
 use super::origins::{Origins, Verdict};
-use crate::exchange::{Answer, Caller, Exchange};
+use crate::exchange::{Answer, Caller, Exchange, Exchanged, HeldConnect};
 use crate::limits::Payer;
+use crate::transport::callback_polling::Callback;
 use crate::transport::{callback_polling, long_polling};
 
 /// All that the endpoint needs.
@@ -70,26 +71,124 @@ impl Head {
     }
 }
 
+/// What a request comes to.
+#[derive(Debug)]
+pub enum Begun {
+    /// Its response.
+    Answered(Response<Bytes>),
+    /// A connect that waits.
+    Held(Box<Waiting>),
+}
+
+/// A connect that waits, and what its response needs: all that is left of a request.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The connect.
+    pub connect: Box<HeldConnect>,
+    /// The rest.
+    pub asked: Asked,
+}
+
+/// How a request is to be answered, and to whom.
+#[derive(Debug)]
+pub struct Asked {
+    spelling: Spelling,
+    /// A browser without a cookie of ours: whether it asked over TLS.
+    stranger: Option<bool>,
+    /// The allowed origin of the page that asks.
+    origin: Option<HeaderValue>,
+    peer: Arc<Peer>,
+}
+
+#[derive(Debug)]
+enum Spelling {
+    Json { gzip: bool },
+    Script(Callback),
+}
+
 impl Endpoint {
-    /// Answers a request.
+    /// Answers a request, however long it waits. Dropping the future means: the client went away.
     pub async fn handle<S, B, E>(&self, head: Head, body: S) -> Response<Bytes>
+    where
+        S: Stream<Item = Result<B, E>>,
+        B: Buf,
+    {
+        match self.begin(head, body).await {
+            Begun::Answered(response) => response,
+            Begun::Held(waiting) => {
+                let Waiting { connect, asked } = *waiting;
+                // Bytes of another request may hide that the socket is closed.
+                let answer = connect.wait(&|| asked.peer.is_gone()).await;
+                self.finish(asked, answer).await
+            }
+        }
+    }
+
+    /// Works off a request: answers it, unless it waits.
+    pub async fn begin<S, B, E>(&self, head: Head, body: S) -> Begun
     where
         S: Stream<Item = Result<B, E>>,
         B: Buf,
     {
         let arrived = self.exchange.now();
         if let Some(refusal) = self.refuse_stranger(&head.method, &head.headers, self.methods()) {
-            return refusal;
+            return Begun::Answered(refusal);
         }
         let origin = match self.origins.judge(&head.headers) {
-            Verdict::Allowed(origin) => Some(origin.clone()),
+            Verdict::Allowed(origin) => own(origin),
             Verdict::None | Verdict::Foreign => None,
         };
-        let mut response = match head.method {
+        let exchanged = match head.method {
             Method::POST => self.post(head, body, arrived).await,
             Method::GET if self.callback_polling => self.get(head, arrived).await,
-            _ => headers::method_not_allowed(self.methods()),
+            _ => Err(headers::method_not_allowed(self.methods())),
         };
+        match exchanged {
+            Ok((exchanged, asked)) => {
+                let asked = Asked { origin, ..asked };
+                match exchanged {
+                    Exchanged::Answer(answer) => Begun::Answered(self.finish(asked, answer).await),
+                    Exchanged::Hold(connect) => Begun::Held(Box::new(Waiting { connect, asked })),
+                }
+            }
+            Err(mut refusal) => {
+                if let Some(origin) = origin {
+                    headers::allow_origin(&mut refusal, &origin);
+                }
+                Begun::Answered(refusal)
+            }
+        }
+    }
+
+    /// Spells an answer as it was asked for.
+    pub async fn finish(&self, asked: Asked, mut answer: Answer) -> Response<Bytes> {
+        let Asked { spelling, stranger, origin, peer } = asked;
+        let carried = answer.carries.take().map(Carried::from);
+        let mut response = match spelling {
+            Spelling::Json { gzip } => {
+                let plain = std::mem::take(&mut answer.text).into_bytes();
+                // The length of what holds a clientId shows nothing of it.
+                let (body, coding) = if answer.handshaken.is_some() {
+                    (plain, Coding::Plain)
+                } else {
+                    self.gzip.code(gzip, plain).await
+                };
+                answer.booked.shrink(body.len());
+                let mut response = self.answer(stranger, answer, body, headers::JSON);
+                coding.tell(&mut response);
+                response
+            }
+            Spelling::Script(callback) => {
+                callback.wrap(&self.exchange, &mut answer);
+                let script = std::mem::take(&mut answer.text).into_bytes();
+                let mut response = self.answer(stranger, answer, script, headers::SCRIPT);
+                headers::as_download(&mut response);
+                response
+            }
+        };
+        if let Some(carried) = carried {
+            peer.carries(carried);
+        }
         if let Some(origin) = origin {
             headers::allow_origin(&mut response, &origin);
         }
@@ -145,63 +244,46 @@ impl Endpoint {
         self.refuse_host(request).or_else(|| foreign().then(|| refuse_foreign(request)))
     }
 
-    async fn post<S, B, E>(&self, head: Head, body: S, arrived: Instant) -> Response<Bytes>
+    async fn post<S, B, E>(&self, head: Head, body: S, arrived: Instant) -> Worked
     where
         S: Stream<Item = Result<B, E>>,
         B: Buf,
     {
-        let body = match body::read(&head.headers, body, &self.body).await {
-            Ok(body) => body,
-            Err(failure) => return fail(failure),
-        };
-        let taken = takes_gzip(&head.headers);
-        let over_tls = head.peer.is_over_tls(&head.headers);
-        let (caller, peer) = self.caller(head, ConnectionType::LongPolling, arrived).await;
-        let stranger = caller.browser.is_none().then_some(over_tls);
-        let gone = || peer.is_gone();
-        match long_polling::post(&self.exchange, caller, body, &gone).await {
-            Ok(mut answer) => {
-                let carried = answer.carries.take().map(Carried::from);
-                let plain = std::mem::take(&mut answer.text).into_bytes();
-                // The length of what holds a clientId shows nothing of it.
-                let (body, coding) = if answer.handshaken.is_some() {
-                    (plain, Coding::Plain)
-                } else {
-                    self.gzip.code(taken, plain).await
-                };
-                answer.booked.shrink(body.len());
-                if let Some(carried) = carried {
-                    peer.carries(carried);
-                }
-                let mut response = self.answer(stranger, answer, body, headers::JSON);
-                coding.tell(&mut response);
-                response
-            }
-            Err(error) => headers::text(status(error.status()), &error.to_string()),
-        }
+        let body = body::read(&head.headers, body, &self.body).await.map_err(fail)?;
+        let spelling = Spelling::Json { gzip: takes_gzip(&head.headers) };
+        let (caller, asked) =
+            self.asker(head, ConnectionType::LongPolling, arrived, spelling).await;
+        let exchanged = long_polling::post(&self.exchange, caller, body).await;
+        let exchanged =
+            exchanged.map_err(|error| headers::text(status(error.status()), &error.to_string()))?;
+        Ok((exchanged, asked))
     }
 
-    async fn get(&self, mut head: Head, arrived: Instant) -> Response<Bytes> {
+    async fn get(&self, mut head: Head, arrived: Instant) -> Worked {
         if !self.origins.script_is_welcome(&head.headers, head.address) {
-            return headers::text(StatusCode::FORBIDDEN, FOREIGN_PAGE);
+            return Err(headers::text(StatusCode::FORBIDDEN, FOREIGN_PAGE));
         }
         let query = std::mem::take(&mut head.query);
+        let spelling = Spelling::Json { gzip: false };
+        let (caller, asked) =
+            self.asker(head, ConnectionType::CallbackPolling, arrived, spelling).await;
+        let worked = callback_polling::get(&self.exchange, caller, &query).await;
+        let (exchanged, callback) =
+            worked.map_err(|error| headers::text(status(error.status()), &error.to_string()))?;
+        Ok((exchanged, Asked { spelling: Spelling::Script(callback), ..asked }))
+    }
+
+    async fn asker(
+        &self,
+        head: Head,
+        transport: ConnectionType,
+        arrived: Instant,
+        spelling: Spelling,
+    ) -> (Caller, Asked) {
         let over_tls = head.peer.is_over_tls(&head.headers);
-        let (caller, peer) = self.caller(head, ConnectionType::CallbackPolling, arrived).await;
+        let (caller, peer) = self.caller(head, transport, arrived).await;
         let stranger = caller.browser.is_none().then_some(over_tls);
-        let gone = || peer.is_gone();
-        match callback_polling::get(&self.exchange, caller, query, &gone).await {
-            Ok(mut answer) => {
-                if let Some(carried) = answer.carries.take() {
-                    peer.carries(carried.into());
-                }
-                let script = std::mem::take(&mut answer.text).into_bytes();
-                let mut response = self.answer(stranger, answer, script, headers::SCRIPT);
-                headers::as_download(&mut response);
-                response
-            }
-            Err(error) => headers::text(status(error.status()), &error.to_string()),
-        }
+        (caller, Asked { spelling, stranger, origin: None, peer })
     }
 
     /// Who asks. The rest of the head is dropped here, before anything is held.
@@ -242,6 +324,14 @@ impl Endpoint {
         }
         response
     }
+}
+
+/// What was asked comes to, or why nothing was done.
+type Worked = Result<(Exchanged, Asked), Response<Bytes>>;
+
+/// A copy that does not keep the whole head in memory.
+fn own(value: &HeaderValue) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(value.as_bytes()).ok()
 }
 
 const FOREIGN_PAGE: &str =

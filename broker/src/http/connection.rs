@@ -47,6 +47,8 @@ pub struct Connection {
     phase: AtomicU8,
     unread: AtomicBool,
     streaming: AtomicBool,
+    /// The next request came before the last response was written.
+    ahead: AtomicBool,
     writing: AtomicU8,
     carried: Mutex<Option<(Arc<SessionHandle>, u64)>>,
     /// What HTTP/2 needs besides.
@@ -108,6 +110,7 @@ impl Connection {
             phase: AtomicU8::new(HEAD),
             unread: AtomicBool::new(false),
             streaming: AtomicBool::new(false),
+            ahead: AtomicBool::new(false),
             writing: AtomicU8::new(UNWRITTEN),
             carried: Mutex::new(None),
             streams: OnceLock::new(),
@@ -115,13 +118,19 @@ impl Connection {
         })
     }
 
-    /// A request's head is complete and the request is worked on; that it came after the response
-    /// before it was written shows that this was read.
-    pub fn busy(&self) {
+    /// A request's head is complete and the request is worked on. If all of it came after the response
+    /// before it was written, this shows that that was read.
+    pub fn busy(&self, came_after: bool) {
         self.phase.store(BUSY, Ordering::Relaxed);
-        if self.writing.load(Ordering::Relaxed) == WRITTEN {
+        let came_after = came_after && !self.ahead.swap(false, Ordering::Relaxed);
+        if came_after && self.writing.load(Ordering::Relaxed) == WRITTEN {
             *self.carried.lock() = None;
         }
+    }
+
+    /// The next request came before the last response was written, which whoever reads it cannot know.
+    pub(super) fn came_ahead(&self) {
+        self.ahead.store(true, Ordering::Relaxed);
     }
 
     /// The request is answered.

@@ -3,8 +3,10 @@
 //! `warp::serve` has neither deadlines nor limits, so weft runs `warp::service` in a loop of its own.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use warp::filters::BoxedFilter;
 
 use super::arrival::{Arrived, Entrance, Turned, arrive};
 use super::connection::{Connection, Deadlines, Peer, Place};
+use super::lean::{After, Around, Lean, Line};
 use super::limits::{Gate, Refusal};
 use super::socket::Watched;
 use super::stats::HttpStats;
@@ -49,6 +52,8 @@ pub struct Listener {
     pub gate: Arc<Gate>,
     /// By which way.
     pub entrance: Entrance,
+    /// What is served by the lean path, if anything is.
+    pub lean: Option<Lean>,
     /// What is counted.
     pub stats: HttpStats,
     /// Connections at work.
@@ -77,14 +82,16 @@ impl Listener {
 
     /// Accepts until told to stop.
     pub async fn serve(self, routes: Routes) {
+        let Self { socket, options, gate, entrance, lean, stats, tasks, stop } = self;
+        let serving = Arc::new(Serving { options, entrance, lean, stats, routes, stop });
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
-                accepted = self.socket.accept() => accepted,
+                () = serving.stop.cancelled() => return,
+                accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, address)) => self.admit(stream, address, routes.clone()),
+                Ok((stream, address)) => serving.admit(stream, address, &gate, &tasks),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -92,80 +99,120 @@ impl Listener {
             }
         }
     }
+}
 
-    fn admit(&self, stream: TcpStream, address: SocketAddr, routes: Routes) {
+/// What connections share.
+struct Serving {
+    options: ListenerOptions,
+    entrance: Entrance,
+    lean: Option<Lean>,
+    stats: HttpStats,
+    routes: Routes,
+    stop: CancellationToken,
+}
+
+impl Serving {
+    fn admit(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        gate: &Arc<Gate>,
+        tasks: &TaskTracker,
+    ) {
         let ip = address.ip();
         let proxy = self.entrance.proxies.trusts(ip);
-        let admitted = if proxy { self.gate.admit_proxy() } else { self.gate.admit(ip) };
-        let tls = self.entrance.tls.is_some();
-        match admitted {
-            Ok(permit) => {
-                self.stats.accepted.inc();
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%address, %error, "no TCP_NODELAY");
-                }
-                let place = Place::new(permit, &self.stats.connections);
-                let entrance = self.entrance.clone();
-                let one = One { options: self.options, stats: self.stats.clone() };
-                let stop = self.stop.clone();
-                self.tasks.spawn(async move {
-                    let arrived = tokio::select! {
-                        biased;
-                        () = stop.cancelled() => return,
-                        arrived = arrive(stream, ip, place, &entrance, &one.options) => arrived,
-                    };
-                    match arrived {
-                        Ok(arrived) => one.serve(arrived, routes, stop).await,
-                        Err(Turned::Refused(refusal, stream)) => {
-                            refuse(&one.stats, &stream, ip, refusal, tls);
-                        }
-                        Err(Turned::Broken(error)) => {
-                            tracing::debug!(%address, %error, "a connection asked nothing");
-                        }
-                    }
-                });
-            }
-            Err(refusal) => refuse(&self.stats, &stream, ip, refusal, tls),
-        }
-    }
-}
-
-/// Says why there is no more room, where that can be said.
-fn refuse(stats: &HttpStats, stream: &TcpStream, address: IpAddr, refusal: Refusal, tls: bool) {
-    let (refused, status, text) = match refusal {
-        Refusal::Total => (&stats.refused_total, StatusCode::SERVICE_UNAVAILABLE, NO_ROOM),
-        Refusal::Address => (&stats.refused_address, StatusCode::TOO_MANY_REQUESTS, TOO_MANY),
-    };
-    refused.inc();
-    tracing::debug!(%address, ?refusal, "connection refused");
-    if !tls {
-        stats.responded(status);
-        // Best effort: the socket is new, so its buffer takes this or it is not worth more.
-        let _ = stream.try_write(text);
-    }
-}
-
-/// One admitted connection.
-struct One {
-    options: ListenerOptions,
-    stats: HttpStats,
-}
-
-impl One {
-    async fn serve(self, arrived: Arrived, routes: Routes, stop: CancellationToken) {
-        let Self { options, stats } = self;
-        let Arrived { connection, io, http2 } = arrived;
-        let ended = if http2 {
-            Box::pin(http2::serve(io, &connection, options, &stats, routes, &stop)).await
-        } else {
-            serve_http1(io, &connection, options, &stats, routes, &stop).await
+        let permit = match if proxy { gate.admit_proxy() } else { gate.admit(ip) } {
+            Ok(permit) => permit,
+            Err(refusal) => return self.refuse(&stream, ip, refusal),
         };
-        if let Err(error) = ended {
-            tracing::debug!(address = %connection.address, %error, "connection ended early");
+        self.stats.accepted.inc();
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%address, %error, "no TCP_NODELAY");
         }
-        connection.closed();
+        let place = Place::new(permit, &self.stats.connections);
+        let service = Arc::clone(self);
+        // What a task begins with it carries to its end, so that is on the heap until it is done.
+        let arriving = Box::pin(async move {
+            let Self { entrance, options, stop, .. } = &*service;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => None,
+                arrived = arrive(stream, ip, place, entrance, options) => match arrived {
+                    Ok(arrived) => Some(arrived),
+                    Err(Turned::Refused(refusal, stream)) => {
+                        service.refuse(&stream, ip, refusal);
+                        None
+                    }
+                    Err(Turned::Broken(error)) => {
+                        tracing::debug!(%address, %error, "a connection asked nothing");
+                        None
+                    }
+                },
+            }
+        });
+        let service = Arc::clone(self);
+        tasks.spawn(async move {
+            let Some(Arrived { connection, io, http2 }) = arriving.await else { return };
+            let Self { options, stats, lean, stop, .. } = &*service;
+            let ended = match lean {
+                Some(lean) if !http2 => {
+                    let mut line = Line::new(io, Arc::clone(&connection));
+                    let around = Around { options, stats, stop };
+                    match lean.serve(&mut line, &around).await {
+                        Ok(After::Closed) => Ok(()),
+                        Ok(After::Others) => {
+                            service.speak(line.hand_over(), &connection, false).await
+                        }
+                        Err(error) => Err(error.into()),
+                    }
+                }
+                _ => service.speak(io, &connection, http2).await,
+            };
+            if let Err(error) = ended {
+                tracing::debug!(address = %connection.address, %error, "connection ended early");
+            }
+            connection.closed();
+        });
+    }
+
+    /// Lets the library serve a connection. On the heap, so that one that never comes here is no larger
+    /// for it.
+    fn speak<'a>(
+        &'a self,
+        io: Watched,
+        connection: &'a Arc<Connection>,
+        http2: bool,
+    ) -> BoxFuture<'a, Result<(), Box<dyn Error + Send + Sync>>> {
+        let Self { options, stats, routes, stop, .. } = self;
+        let routes = routes.clone();
+        Box::pin(async move {
+            if http2 {
+                http2::serve(io, connection, *options, stats, routes, stop).await?;
+            } else {
+                serve_http1(io, connection, *options, stats, routes, stop).await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Says why there is no more room, where that can be said.
+    fn refuse(&self, stream: &TcpStream, address: IpAddr, refusal: Refusal) {
+        let stats = &self.stats;
+        let (refused, status, text) = match refusal {
+            Refusal::Total => (&stats.refused_total, StatusCode::SERVICE_UNAVAILABLE, NO_ROOM),
+            Refusal::Address => (&stats.refused_address, StatusCode::TOO_MANY_REQUESTS, TOO_MANY),
+        };
+        refused.inc();
+        tracing::debug!(%address, ?refusal, "connection refused");
+        if self.entrance.tls.is_none() {
+            stats.responded(status);
+            // Best effort: the socket is new, so its buffer takes this or it is not worth more.
+            let _ = stream.try_write(text);
+        }
     }
 }
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 async fn serve_http1(
     io: Watched,
@@ -178,7 +225,7 @@ async fn serve_http1(
     let peer = Peer::new(Arc::clone(connection));
     let routes = warp::service(routes);
     let service = service_fn(|mut request: Request<Incoming>| {
-        connection.busy();
+        connection.busy(true);
         request.extensions_mut().insert(Arc::clone(&peer));
         let has_body = !request.body().is_end_stream();
         let takes_body = request.method() == Method::POST;

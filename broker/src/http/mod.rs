@@ -18,6 +18,7 @@ pub mod headers;
 pub mod history;
 pub mod http2;
 pub mod incoming;
+pub mod lean;
 pub mod limited;
 pub mod limits;
 pub mod listener;

@@ -41,6 +41,47 @@ where
     B: Buf + Send + 'static,
     E: Send + 'static,
 {
+    if !is_of_lines(&path, &head.headers) {
+        return Answered::Whole(answer_whole(&api, &head, &path, body).await);
+    }
+    let outcome = match admit(&api, &head, &path).await {
+        Ok(Ok(Asked { durable, asker, .. })) => {
+            match stream(&api, &head, (durable, asker), body).await {
+                Ok((response, lines)) => return Answered::Stream(response, lines),
+                Err(refusal) => refusal,
+            }
+        }
+        // Lines may never end.
+        Ok(Err(refusal)) => refusal,
+        Err(response) => return Answered::Whole(response),
+    };
+    Answered::Whole(spell(&api, &head, Err(outcome)).await)
+}
+
+/// Whether a body is published line by line as it comes, rather than as a whole.
+#[must_use]
+pub fn is_of_lines(path: &str, headers: &HeaderMap) -> bool {
+    path.is_empty() && is_ndjson(headers)
+}
+
+/// Answers a request below `/publish` whose body is published as a whole.
+pub async fn answer_whole<S, B, E>(api: &Api, head: &Head, path: &str, body: S) -> Response<Bytes>
+where
+    S: Stream<Item = Result<B, E>>,
+    B: Buf,
+{
+    match admit(api, head, path).await {
+        Ok(asked) => spell(api, head, whole(api, head, asked, body).await).await,
+        Err(response) => response,
+    }
+}
+
+/// What a request asks for, or why it may not; or the answer to somebody who is not even asked that.
+async fn admit<'h>(
+    api: &Api,
+    head: &'h Head,
+    path: &str,
+) -> Result<Result<Asked<'h>, Refusal>, Response<Bytes>> {
     let refused = &api.broker.stats.refused;
     if let Some(response) = api.refuse(&head.method, &head.headers, METHODS) {
         match response.status() {
@@ -48,21 +89,15 @@ where
             StatusCode::METHOD_NOT_ALLOWED => refused.method.inc(),
             _ => {}
         }
-        return Answered::Whole(response);
+        return Err(response);
     }
-    let asked = match api.admit(&head, "publish").await {
-        Ok(asker) => asked(&api, &head, &path, asker),
+    Ok(match api.admit(head, "publish").await {
+        Ok(asker) => asked(api, head, path, asker),
         Err(refusal) => Err(refusal),
-    };
-    let outcome = match asked {
-        Ok(Asked { durable, lines: true, asker, .. }) => {
-            match stream(&api, &head, (durable, asker), body).await {
-                Ok((response, lines)) => return Answered::Stream(response, lines),
-                Err(refusal) => Err(refusal),
-            }
-        }
-        asked => whole(&api, &head, asked, body).await,
-    };
+    })
+}
+
+async fn spell(api: &Api, head: &Head, outcome: Result<String, Refusal>) -> Response<Bytes> {
     let mut response = match outcome {
         Ok(text) => {
             let taken = takes_gzip(&head.headers);
@@ -72,18 +107,17 @@ where
             response
         }
         Err(refusal) => {
-            refused.inc(refusal.status);
+            api.broker.stats.refused.inc(refusal.status);
             refusal.response(METHODS)
         }
     };
     api.allow(&head.headers, &mut response);
-    Answered::Whole(response)
+    response
 }
 
 /// What a request's head asks for.
 struct Asked<'h> {
     channel: Option<String>,
-    lines: bool,
     durable: bool,
     key: Option<&'h str>,
     asker: Asker,
@@ -104,8 +138,7 @@ fn asked<'h>(api: &Api, head: &'h Head, path: &str, asker: Asker) -> Result<Aske
         let text = "an Idempotency-Key stands for one message; give each its id";
         return Err(Refusal::new(400, text));
     }
-    let lines = channel.is_none() && is_ndjson(&head.headers);
-    Ok(Asked { channel, lines, durable, key, asker })
+    Ok(Asked { channel, durable, key, asker })
 }
 
 fn is_ndjson(headers: &HeaderMap) -> bool {

@@ -189,8 +189,7 @@ fn below(
     prefix: &'static str,
 ) -> impl Filter<Extract = (String,), Error = warp::Rejection> + Clone {
     warp::path::full().and_then(move |path: FullPath| {
-        let rest = path.as_str().strip_prefix(prefix);
-        let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        let rest = rest_below(path.as_str(), prefix);
         std::future::ready(rest.map(str::to_owned).ok_or_else(warp::reject::not_found))
     })
 }
@@ -223,14 +222,23 @@ pub fn admin(admin: Arc<Admin>) -> Routes {
 fn mounted(mounts: Arc<[String]>) -> impl Filter<Extract = (), Error = warp::Rejection> + Clone {
     warp::path::full()
         .and_then(move |path: FullPath| {
-            let below = |mount: &String| {
-                let rest = path.as_str().strip_prefix(mount.as_str());
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ';']))
-            };
-            let found = mounts.iter().any(below);
+            let found = is_below(&mounts, path.as_str());
             std::future::ready(if found { Ok(()) } else { Err(warp::reject::not_found()) })
         })
         .untuple_one()
+}
+
+/// What stands in a path behind a prefix, from the slash on.
+pub(super) fn rest_below<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a path lies at or below a mount.
+pub(super) fn is_below(mounts: &[String], path: &str) -> bool {
+    mounts.iter().any(|mount| {
+        let rest = path.strip_prefix(mount.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ';']))
+    })
 }
 
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -132,14 +132,22 @@ pub type Secured = TlsStream<Raw>;
 pub struct Watched {
     connection: Arc<Connection>,
     line: Line,
+    /// What was read from it, and is to be read again.
+    unread: Option<Box<Bytes>>,
     deadlines: Deadlines,
     head: Option<Pin<Box<Sleep>>>,
     write: Option<Pin<Box<Sleep>>>,
     /// What had been sent when the deadline for writing was set.
     sent: usize,
-    linger: Option<Pin<Box<Sleep>>>,
-    lingered: usize,
+    linger: Option<Box<Linger>>,
     closed: bool,
+}
+
+/// A goodbye: how much was read and thrown away, and until when that goes on.
+#[derive(Debug)]
+struct Linger {
+    read: usize,
+    end: Pin<Box<Sleep>>,
 }
 
 #[derive(Debug)]
@@ -180,14 +188,19 @@ impl Watched {
         Self {
             connection,
             line,
+            unread: None,
             deadlines,
             head,
             write,
             sent: 0,
             linger,
-            lingered: 0,
             closed: false,
         }
+    }
+
+    /// Gives back what was read, for whoever reads next.
+    pub fn unread(&mut self, bytes: Bytes) {
+        self.unread = Some(Box::new(bytes));
     }
 
     fn watch_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -232,14 +245,14 @@ impl Watched {
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let raw = Raw::new(Arc::clone(&self.connection));
         let mut scratch = [0; 8192];
-        while self.lingered < LINGER_BYTES_MAX {
+        let linger = self
+            .linger
+            .get_or_insert_with(|| Box::new(Linger { read: 0, end: Box::pin(sleep(LINGER)) }));
+        while linger.read < LINGER_BYTES_MAX {
             match raw.poll_try_read(cx, &mut scratch.as_mut_slice()) {
-                Poll::Ready(Ok(read @ 1..)) => self.lingered += read,
+                Poll::Ready(Ok(read @ 1..)) => linger.read += read,
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => {
-                    let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-                    return linger.as_mut().poll(cx);
-                }
+                Poll::Pending => return linger.end.as_mut().poll(cx),
             }
         }
         Poll::Ready(())
@@ -267,6 +280,16 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(unread) = &mut self.unread {
+            let part = unread.len().min(buf.remaining());
+            buf.put_slice(&unread.split_to(part));
+            if unread.is_empty() {
+                self.unread = None;
+            }
+            if part > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
         let before = buf.filled().len();
         let read = match &mut self.line {
             Line::Plain(raw) => Pin::new(raw).poll_read(cx, buf),

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use weft_protocol::ConnectionType;
 
 use super::bayeux::{Endpoint, Head};
+use super::body::BodyLimits;
 use super::connection::Peer;
 use super::headers;
 use super::incoming::Incoming;
@@ -117,16 +118,20 @@ async fn run(
     caller: Caller,
     peer: &Peer,
 ) {
-    let Ok(parts) = upgraded.downcast::<TokioIo<Watched>>() else { return };
-    let io = Incoming::new(parts.io.into_inner(), &parts.read_buf, &endpoint.body);
+    let Some(mut line) = line(upgraded, &endpoint.body) else { return };
     let Sockets { options, stats, stop, .. } = sockets;
     let counted = Counted::new(&stats.sockets);
-    let mut io =
-        websocket::serve(&endpoint.exchange, (io, Vec::new()), caller, *options, stop).await;
+    websocket::serve(&endpoint.exchange, &mut line, &caller, options, stop).await;
     drop(counted);
     // Who is closed on may be sending still, and would not see why.
     peer.leaves_unread();
-    let _ = io.shutdown().await;
+    let _ = line.shutdown().await;
+}
+
+/// What the HTTP server read with the request keeps all of its buffer, so it does not live on.
+fn line(upgraded: hyper::upgrade::Upgraded, limits: &BodyLimits) -> Option<Incoming<'_, Watched>> {
+    let parts = upgraded.downcast::<TokioIo<Watched>>().ok()?;
+    Some(Incoming::new(parts.io.into_inner(), &parts.read_buf, limits))
 }
 
 /// The client's key, if it is one: 16 bytes in base64.

@@ -3,7 +3,7 @@
 
 use weft_protocol::{Body, BodyError, CallbackName, CallbackQuery, callback_query, wrap};
 
-use crate::exchange::{Answer, Caller, Exchange};
+use crate::exchange::{Answer, Caller, Exchange, Exchanged};
 
 /// What keeps a GET from being answered.
 #[derive(Debug)]
@@ -41,37 +41,43 @@ impl CallbackError {
     }
 }
 
-/// Answers one GET with a script. `gone` tells whether the client has closed its socket.
+/// The function that a script calls.
+#[derive(Debug, Clone)]
+pub struct Callback(Option<Box<str>>);
+
+impl Callback {
+    /// Turns an answer into the script.
+    pub fn wrap(&self, exchange: &Exchange, answer: &mut Answer) {
+        let given = self.0.as_deref().and_then(|name| CallbackName::parse(name).ok());
+        answer.text = wrap(given.unwrap_or(CallbackName::DEFAULT), &answer.text);
+        // What is escaped may be six times as long.
+        answer.booked = exchange.broker().book_reply(answer.text.len());
+    }
+}
+
+/// Works off one GET, of which nothing is left but the name of the function to call.
 ///
 /// # Errors
 /// When the query cannot be answered; the error goes out as plain text, never as a script.
 pub async fn get(
     exchange: &Exchange,
     caller: Caller,
-    query: String,
-    gone: &(dyn Fn() -> bool + Sync),
-) -> Result<Answer, CallbackError> {
+    query: &str,
+) -> Result<(Exchanged, Callback), CallbackError> {
     let caller = Caller { bytes: query.len(), ..caller };
     let CallbackQuery { mut callbacks, messages } =
-        callback_query(&query).map_err(CallbackError::Unreadable)?;
-    drop(query);
+        callback_query(query).map_err(CallbackError::Unreadable)?;
     if callbacks.len() > 1 {
         return Err(CallbackError::BadCallback);
     }
     let callback = callbacks.pop();
-    let name = match callback.as_deref() {
-        None => CallbackName::DEFAULT,
-        Some(name) => CallbackName::parse(name).map_err(|_| CallbackError::BadCallback)?,
-    };
+    if callback.as_deref().is_some_and(|name| CallbackName::parse(name).is_err()) {
+        return Err(CallbackError::BadCallback);
+    }
     if messages.is_empty() {
         return Err(CallbackError::NoMessage);
     }
     let body = Body::values(messages).map_err(CallbackError::Unreadable)?;
     let exchanged = exchange.handle(caller, &body).await.map_err(CallbackError::Unreadable)?;
-    drop(body);
-    let mut answer = super::settle(exchanged, gone).await;
-    answer.text = wrap(name, &answer.text);
-    // What is escaped may be six times as long.
-    answer.booked = exchange.broker().book_reply(answer.text.len());
-    Ok(answer)
+    Ok((exchanged, Callback(callback.map(Into::into))))
 }

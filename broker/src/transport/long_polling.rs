@@ -2,9 +2,9 @@
 
 use weft_protocol::{Body, BodyError};
 
-use crate::exchange::{Answer, Caller, Exchange};
+use crate::exchange::{Caller, Exchange, Exchanged};
 
-/// Answers one POST. `gone` tells whether the client has closed its socket.
+/// Works off one POST. What waits holds nothing of it.
 ///
 /// # Errors
 /// When the body cannot be read as messages.
@@ -12,10 +12,7 @@ pub async fn post(
     exchange: &Exchange,
     caller: Caller,
     body: Vec<u8>,
-    gone: &(dyn Fn() -> bool + Sync),
-) -> Result<Answer, BodyError> {
+) -> Result<Exchanged, BodyError> {
     let caller = Caller { bytes: body.len(), ..caller };
-    let exchanged = exchange.handle(caller, &Body::post(&body)?).await?;
-    drop(body);
-    Ok(super::settle(exchanged, gone).await)
+    exchange.handle(caller, &Body::post(&body)?).await
 }

@@ -5,29 +5,32 @@
 //! the session's queue until a pong proves that it arrived; whatever socket or poll the client comes
 //! back by gets the rest (decisions section 4).
 
+mod ending;
 mod frames;
 mod pulse;
+mod reader;
 
-use std::borrow::Cow;
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_util::SinkExt;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_stream::StreamExt;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio::io::AsyncWrite;
+use tokio::task::yield_now;
+use tokio::time::{Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
-use tokio_util::sync::CancellationToken;
-use weft_protocol::{Body, BodyError};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use weft_protocol::Body;
 
+use self::ending::Ending;
 use self::frames::Outbox;
 use self::pulse::Pulse;
+pub use self::reader::{Fault, Message, Reader};
 use crate::core::held::Release;
 use crate::core::id::SessionId;
 use crate::core::outlet::{Outlet, OutletKind, Push, Pushed};
+use crate::core::queue::Batch;
 use crate::exchange::{Answer, Caller, Exchange, FrameLimits, HeldConnect, SocketTurn, events};
 
 /// How sockets are treated.
@@ -45,8 +48,6 @@ pub struct SocketOptions {
     pub idle: Duration,
 }
 
-/// The buffer that each socket reads into: the smallest that most messages fit.
-const READ_BUFFER: usize = 4 << 10;
 /// So much is written at once, at the least; what fits into one write goes in one.
 const FULL: usize = 64 << 10;
 /// Who goes on after so many refusals is not read from until there is room again: the rest waits on its
@@ -55,57 +56,31 @@ const REFUSALS: u32 = 10;
 /// How long a peer has to answer a close.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Why a socket ends.
-#[derive(Debug)]
-enum Ending {
-    /// The other side closed it, or it broke.
-    Gone,
-    /// We close it.
-    Close(CloseCode, Cow<'static, str>),
+/// A socket's other end: messages come from it, bytes go to it.
+pub trait Line: AsyncWrite + Unpin {
+    /// The next message. After a fault there is none.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Fault>>;
+
+    /// Whether more has been read than was asked for.
+    fn has_more(&self) -> bool;
 }
 
-impl Ending {
-    fn close(code: CloseCode, text: &'static str) -> Self {
-        Self::Close(code, Cow::Borrowed(text))
-    }
-}
-
-impl From<std::io::Error> for Ending {
-    fn from(_: std::io::Error) -> Self {
-        Self::Gone
-    }
-}
-
-impl From<WsError> for Ending {
-    fn from(error: WsError) -> Self {
-        match error {
-            WsError::Capacity(_) => Self::close(CloseCode::Size, "the message is too large"),
-            WsError::Utf8(_) => Self::close(CloseCode::Invalid, "not UTF-8"),
-            WsError::Protocol(
-                ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing,
-            ) => Self::Gone,
-            WsError::Protocol(_) => Self::close(CloseCode::Protocol, "not WebSocket (RFC 6455)"),
-            _ => Self::Gone,
-        }
-    }
-}
-
-impl From<BodyError> for Ending {
-    fn from(error: BodyError) -> Self {
-        let code = match error {
-            BodyError::TooMany | BodyError::TooDeep => CloseCode::Policy,
-            _ => CloseCode::Invalid,
-        };
-        Self::Close(code, Cow::Owned(error.to_string()))
-    }
+/// What a socket waits for.
+enum News {
+    Stop,
+    Message(Result<Message, Fault>),
+    /// There are events, unless it is something else about the outlet.
+    Events,
+    /// It is time to look at something.
+    Look,
 }
 
 /// A socket at work.
-struct Socket<'x, S> {
+struct Socket<'x, L> {
     exchange: &'x Exchange,
-    options: SocketOptions,
-    ws: WebSocketStream<S>,
-    caller: Caller,
+    options: &'x SocketOptions,
+    line: &'x mut L,
+    caller: &'x Caller,
     pulse: Pulse,
     /// What is to go out before anything is waited for.
     out: Outbox,
@@ -114,6 +89,11 @@ struct Socket<'x, S> {
     outlet: Option<Outlet>,
     /// The newest connect, while it is not answered.
     held: Option<Box<HeldConnect>>,
+    /// When that is to be looked at if nothing happens.
+    held_due: Option<Instant>,
+    /// Whether all but the outlet has nothing, and rings if that changes: so it was since the task last
+    /// slept.
+    asked: bool,
     /// When a client last said something by it.
     spoken: Instant,
     /// How much more often it was refused something at a limit than not.
@@ -122,31 +102,27 @@ struct Socket<'x, S> {
     paused: Option<Instant>,
 }
 
-/// Serves a socket until it ends; returns its stream. `read` are the bytes that came with the upgrade.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+/// Serves a socket until it ends.
+pub async fn serve<L: Line>(
     exchange: &Exchange,
-    (io, read): (S, Vec<u8>),
-    caller: Caller,
-    options: SocketOptions,
+    line: &mut L,
+    caller: &Caller,
+    options: &SocketOptions,
     stop: &CancellationToken,
-) -> S {
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_message_size(Some(options.message_bytes))
-        .max_frame_size(Some(options.message_bytes));
-    let ws = WebSocketStream::from_partially_read(io, read, Role::Server, Some(config)).await;
+) {
     let now = exchange.now();
     let mut socket = Socket {
         exchange,
         options,
-        ws,
+        line,
         caller,
         pulse: Pulse::new(options.ping_interval, options.pong_timeout, now),
         out: Outbox::default(),
         bound: None,
         outlet: None,
         held: None,
+        held_due: None,
+        asked: false,
         spoken: now,
         refusals: 0,
         paused: None,
@@ -154,51 +130,87 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let Err(ending) = socket.run(stop).await;
     // Whatever is unproven goes again from here on, however long the goodbye takes.
     (socket.outlet, socket.held) = (None, None);
-    let Socket { mut ws, mut out, .. } = socket;
     if let Ending::Close(code, reason) = ending {
-        let reason = Utf8Bytes::from(short(&reason));
-        let goodbye = async {
-            ws.flush().await?;
-            out.write(ws.get_mut()).await?;
-            ws.send(Message::Close(Some(CloseFrame { code, reason }))).await?;
-            while ws.next().await.is_some() {}
-            Ok::<_, WsError>(())
-        };
+        socket.out.close(Some((code, &reason)));
+        // On the heap, so that a socket at work is no larger for it.
+        let goodbye = Box::pin(async {
+            poll_fn(|cx| socket.out.poll_write(cx, socket.line)).await?;
+            let mut last = Ok(Message::Close(None));
+            while !matches!(last, Err(_) | Ok(Message::Close(_))) {
+                last = poll_fn(|cx| socket.line.poll_message(cx)).await;
+            }
+            Ok::<_, std::io::Error>(())
+        });
         let _ = tokio::time::timeout(CLOSING, goodbye).await;
     }
-    ws.into_inner()
 }
 
-/// A reason as a close frame has room for it: 123 bytes (RFC 6455 §5.5).
-fn short(reason: &str) -> &str {
-    reason.get(..reason.floor_char_boundary(123)).unwrap_or_default()
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
+impl<L: Line> Socket<'_, L> {
     async fn run(&mut self, stop: &CancellationToken) -> Result<Infallible, Ending> {
+        let mut stopped = pin!(stop.cancelled());
+        let mut alarm = pin!(sleep_until(self.pulse.due().into()));
+        let mut news = News::Look;
         loop {
             let now = self.exchange.now();
-            self.push(now).await?;
-            self.answer_held();
-            self.see_to_the_peer(now)?;
-            self.write(now).await?;
-            self.paused = self.paused.filter(|until| *until > now);
-            let due = self.due(now);
-            let Self { ws, outlet, held, paused, .. } = self;
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {
+            match news {
+                News::Stop => {
                     self.answer_held();
                     return Err(Ending::close(CloseCode::Away, "the broker is going away"));
                 }
-                message = ws.next(), if paused.is_none() => {
-                    let message = message.ok_or(Ending::Gone)??;
-                    self.hear(message).await?;
+                News::Message(message) => {
+                    self.hear(message?, now).await?;
+                    self.hear_more().await?;
+                    // A connect that came may have its answer at once.
+                    self.answer_held();
                 }
-                () = woken_outlet(outlet.as_ref()) => {}
-                () = woken_connect(held.as_deref()) => {}
-                () = tokio::time::sleep_until(due.into()) => {}
+                News::Events => self.gather(now).await,
+                News::Look => self.answer_held(),
             }
+            self.push(now).await?;
+            self.see_to_the_peer(now)?;
+            self.write(now).await?;
+            self.paused = self.paused.filter(|until| *until > now);
+            let due = self.due(now).into();
+            // One that rings early does no harm; to be set anew each time costs more.
+            if due < alarm.deadline() || alarm.is_elapsed() {
+                alarm.as_mut().reset(due);
+                self.asked = false;
+            }
+            news = poll_fn(|cx| self.poll_news(cx, stopped.as_mut(), alarm.as_mut())).await;
+        }
+    }
+
+    fn poll_news(
+        &mut self,
+        cx: &mut Context<'_>,
+        stopped: Pin<&mut WaitForCancellationFuture<'_>>,
+        alarm: Pin<&mut Sleep>,
+    ) -> Poll<News> {
+        if !self.asked {
+            if stopped.poll(cx).is_ready() {
+                return Poll::Ready(News::Stop);
+            }
+            if self.paused.is_none()
+                && let Poll::Ready(message) = self.line.poll_message(cx)
+            {
+                return Poll::Ready(News::Message(message));
+            }
+            let held = self.held.as_ref().map_or(Poll::Pending, |held| held.poll_woken(cx));
+            if held.is_ready() || alarm.poll(cx).is_ready() {
+                return Poll::Ready(News::Look);
+            }
+        }
+        let woken = self.outlet.as_ref().map_or(Poll::Pending, |outlet| outlet.poll_woken(cx));
+        self.asked = woken.is_ready();
+        woken.map(|()| News::Events)
+    }
+
+    /// There are events. Under load whoever publishes goes on first: so a frame carries more of them.
+    async fn gather(&mut self, now: Instant) {
+        let little = || self.outlet.as_ref().is_some_and(Outlet::has_little);
+        if self.pulse.wrote_lately(now) && little() {
+            self.asked = false;
+            yield_now().await;
         }
     }
 
@@ -208,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
         let times = [
             Some(self.pulse.due()),
             outlet.and_then(|outlet| outlet.due(now)),
-            self.held.as_ref().and_then(|held| held.due()),
+            self.held_due,
             self.outlet.is_none().then(|| self.spoken + self.options.idle),
             self.paused,
         ];
@@ -234,9 +246,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
     /// at once.
     async fn push(&mut self, now: Instant) -> Result<(), Ending> {
         while self.pulse.has_room() {
-            let Some(outlet) = &mut self.outlet else { return Ok(()) };
+            let Some(outlet) = &mut self.outlet else { break };
             match outlet.poll(now) {
-                None => return Ok(()),
+                None => break,
                 Some(Push::Over(why)) => {
                     self.outlet = None;
                     if why == Release::Lapsed {
@@ -244,19 +256,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
                         self.spoken = now;
                     }
                 }
-                Some(Push::Events(Pushed { batch, .. })) => {
-                    // A loss before these is told before them.
-                    self.answer_held();
-                    let answer = events(self.exchange.broker(), &batch);
-                    self.pulse.wrote_events(batch.frames.len(), answer.text.len(), now);
-                    self.reply(answer);
+                Some(Push::Events(Pushed { batch, untold, more, .. })) => {
+                    if untold {
+                        // A loss before these is told before them.
+                        self.answer_held();
+                    }
+                    self.tell(batch, now);
                     if self.out.len() >= FULL {
                         self.write(now).await?;
+                    }
+                    if !more {
+                        return Ok(());
                     }
                 }
             }
         }
+        // The client may have to be told something else.
+        self.answer_held();
         Ok(())
+    }
+
+    fn tell(&mut self, batch: Batch, now: Instant) {
+        let (broker, count) = (self.exchange.broker(), batch.frames.len());
+        let bytes = if batch.with_replay {
+            let Answer { text, booked, .. } = events(broker, &batch);
+            let bytes = text.len();
+            self.out.text(text, booked);
+            bytes
+        } else {
+            self.out.events(batch.frames, |bytes| broker.book_reply(bytes))
+        };
+        self.pulse.wrote_events(count, bytes, now);
     }
 
     /// Writes all that is to go out, and a ping behind it if one is due, at once: what is said in one
@@ -267,9 +297,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             self.out.ping(self.pulse.ping(mark, now));
         }
         if self.out.len() > 0 {
-            self.ws.flush().await?;
-            self.out.write(self.ws.get_mut()).await?;
-            self.pulse.wrote(self.exchange.now());
+            let Self { line, out, asked, .. } = self;
+            let written = poll_fn(|cx| {
+                let polled = out.poll_write(cx, *line);
+                *asked &= polled.is_ready();
+                polled
+            });
+            written.await?;
+            self.pulse.wrote(now);
         }
         Ok(())
     }
@@ -280,16 +315,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
 
     /// Answers the held connect if it is time to.
     fn answer_held(&mut self) {
-        let Some(answer) = self.held.as_mut().and_then(|held| held.poll()) else { return };
-        self.held = None;
-        self.reply(answer);
+        let Some(held) = &mut self.held else { return };
+        match held.poll() {
+            Some(answer) => {
+                (self.held, self.held_due) = (None, None);
+                self.reply(answer);
+            }
+            None => self.held_due = held.due(),
+        }
     }
 
-    async fn hear(&mut self, message: Message) -> Result<(), Ending> {
-        let now = self.exchange.now();
+    async fn hear(&mut self, message: Message, now: Instant) -> Result<(), Ending> {
         self.pulse.heard(now);
         match message {
             Message::Text(text) => self.work_off(&text, now).await,
+            Message::Ping(payload) => {
+                self.out.pong(&payload);
+                Ok(())
+            }
             Message::Pong(payload) => {
                 let mark = self.pulse.pong(&payload);
                 if let (Some(mark), Some(outlet)) = (mark, &self.outlet) {
@@ -297,10 +340,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
                 }
                 Ok(())
             }
-            Message::Binary(_) => Err(Ending::close(CloseCode::Unsupported, "text frames only")),
-            // The library answers both.
-            Message::Ping(_) | Message::Close(_) | Message::Frame(_) => Ok(()),
+            Message::Close(code) => {
+                self.out.close(code.map(|code| (code, "")));
+                self.write(now).await?;
+                Err(Ending::Gone)
+            }
         }
+    }
+
+    /// Messages that came with another are answered with it.
+    async fn hear_more(&mut self) -> Result<(), Ending> {
+        while self.line.has_more() && self.paused.is_none() && self.out.len() < FULL {
+            let polled = poll_fn(|cx| Poll::Ready(self.line.poll_message(cx))).await;
+            let Poll::Ready(message) = polled else { return Ok(()) };
+            // A connect that waits for nothing is answered first: the next one comes after it.
+            self.answer_held();
+            self.hear(message?, self.exchange.now()).await?;
+        }
+        Ok(())
     }
 
     async fn work_off(&mut self, text: &str, now: Instant) -> Result<(), Ending> {
@@ -316,7 +373,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
             tokio::select! {
                 biased;
                 turn = &mut turn => break turn?,
-                () = woken_outlet(self.outlet.as_ref()) => {
+                () = woken(self.outlet.as_ref()) => {
                     let now = self.exchange.now();
                     self.push(now).await?;
                     self.write(now).await?;
@@ -355,7 +412,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
         let id = handshaken.or_else(|| speaker.as_ref().map(|session| session.id));
         if id.is_some() && id != self.bound {
             // Another session, or the first: what was here is left to come back by another way.
-            (self.outlet, self.held, self.bound) = (None, None, id);
+            (self.outlet, self.held, self.held_due, self.bound) = (None, None, None, id);
             self.pulse.starts_over();
         }
         if let (None, Some(session)) = (&self.outlet, &speaker) {
@@ -389,21 +446,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<'_, S> {
         self.answer_held();
         match answer {
             Some(answer) => self.reply(answer),
-            None => self.held = Some(connect),
+            None => {
+                self.held_due = connect.due();
+                self.held = Some(connect);
+            }
         }
     }
 }
 
-async fn woken_outlet(outlet: Option<&Outlet>) {
+async fn woken(outlet: Option<&Outlet>) {
     match outlet {
         Some(outlet) => outlet.woken().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn woken_connect(held: Option<&HeldConnect>) {
-    match held {
-        Some(held) => held.woken().await,
         None => std::future::pending().await,
     }
 }

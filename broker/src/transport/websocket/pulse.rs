@@ -17,6 +17,8 @@ const PROOF_BYTES: u64 = WINDOW / 4;
 const PROOF_EVENTS: u64 = 64;
 /// How long events wait for company before a ping asks for their proof.
 const PROOF_DELAY: Duration = Duration::from_secs(2);
+/// Who was written to so short a time ago is written to often.
+const LATELY: Duration = Duration::from_millis(2);
 /// How slow a reader may be with what is under way, in bytes a millisecond, before its silence
 /// counts: a phone on a bad day.
 const SLOWEST: u64 = 4;
@@ -84,6 +86,11 @@ impl Pulse {
     /// Something was written.
     pub(super) fn wrote(&mut self, now: Instant) {
         self.wrote = now;
+    }
+
+    /// Whether something was written just before.
+    pub(super) fn wrote_lately(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.wrote) < LATELY
     }
 
     /// Events were written.
