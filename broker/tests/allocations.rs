@@ -59,7 +59,7 @@ fn a_poll_asks_for_memory_so_often() {
         rig.publish(CHANNEL);
         held.drain(..).for_each(|mut held| drop(held.poll().expect("an answer")));
     };
-    stated("a connect, held and answered with a message", per_session(counted(round)), 11.0);
+    stated("a connect, held and answered with a message", per_session(counted(round)), 11.5);
 }
 
 #[test]

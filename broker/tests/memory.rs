@@ -53,7 +53,7 @@ fn a_held_connect_costs_so_much() {
         held.extend(polls.iter().map(|[poll, _]| rig.connect(poll)));
         held.iter_mut().for_each(|held| assert!(held.poll().is_none()));
     });
-    assert!(each <= 620.0, "{each} bytes for a connect that waits");
+    assert!(each <= 370.0, "{each} bytes for a connect that waits");
 }
 
 #[test]
