@@ -39,8 +39,7 @@ say "simulation: 4,000 seeds of 500 steps, the books audited after each"
 WEFT_SIM_SEEDS=4000 WEFT_SIM_AUDIT=1 \
   cargo test --release --locked --quiet -p weft-broker --test simulation
 
-say "what a message and a session cost, held against what docs/costs.md says"
-cargo test --release --locked --quiet -p weft-broker --test allocations --test memory
+say "what a message costs in instructions, held against broker/benches/instructions.txt"
 cargo bench --locked --quiet -p weft-broker --bench instructions
 
 say "JavaScript: our own client"
