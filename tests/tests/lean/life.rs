@@ -234,6 +234,8 @@ fn r22_f5_the_same_over_tls() {
     ok(&only(connection.read().expect("an answer to the message").messages()));
     assert_eq!(data(reader.connect()).len(), 1);
     reader.held_connect().abort();
+    // The tunnel has to pass that on first.
+    broker.wait_held(0);
     ok(&reader.publish("/b", 2));
     assert_eq!(data(reader.connect()), [json!(2)]);
 }
