@@ -50,6 +50,9 @@ const publish = async (broker, channel, data) => {
 test('faye, eventsource: C6, A9: it is chosen, and events come by the stream', BOUND, async (t) => {
   const broker = await Broker.start(t);
   const page = await start(t, broker, '/page/*');
+  // What the first connect carries may come again by the stream: no proof of it has come until then.
+  const streams = () => broker.metric('weft_streams');
+  await eventually('the stream is open', async () => (await streams()) === 1);
   for (const n of range(50)) await publish(broker, '/page/x', n);
   assert.deepEqual(await page.gets(50), range(50));
   const began = Date.now();
