@@ -120,15 +120,15 @@ impl Connection {
 
     /// A request's head is complete and the request is worked on. If all of it came after the response
     /// before it was written, this shows that that was read.
-    pub fn busy(&self, came_after: bool) {
+    pub fn busy(&self) {
         self.phase.store(BUSY, Ordering::Relaxed);
-        let came_after = came_after && !self.ahead.swap(false, Ordering::Relaxed);
+        let came_after = !self.ahead.swap(false, Ordering::Relaxed);
         if came_after && self.writing.load(Ordering::Relaxed) == WRITTEN {
             *self.carried.lock() = None;
         }
     }
 
-    /// The next request came before the last response was written, which whoever reads it cannot know.
+    /// The next request came before the last response is written, so that it shows nothing of that.
     pub(super) fn came_ahead(&self) {
         self.ahead.store(true, Ordering::Relaxed);
     }

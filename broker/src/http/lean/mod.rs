@@ -77,8 +77,6 @@ impl Lean {
     /// When the socket fails, or its deadlines pass.
     pub async fn serve(&self, line: &mut Line, around: &Around<'_>) -> io::Result<After> {
         let mut stopped = pin!(around.stop.cancelled());
-        // What came before a response was written does not show that this was read.
-        let mut came_after = true;
         loop {
             let idle = self.now() + around.options.idle;
             let request = select! {
@@ -86,17 +84,12 @@ impl Lean {
                 next = line.next(&self.mounts, idle) => match next? {
                     Next::Request(request) => request,
                     Next::Other if line.mute => return Ok(After::Closed),
-                    Next::Other => {
-                        if !came_after {
-                            line.connection.came_ahead();
-                        }
-                        return Ok(After::Others);
-                    }
+                    Next::Other => return Ok(After::Others),
                     Next::End => break,
                 },
                 () = &mut stopped => break,
             };
-            line.connection.busy(came_after);
+            line.connection.busy();
             // On the heap, like all that is over before a connection waits again.
             let spelled = match Box::pin(self.begin(line, request, around)).await {
                 Step::Answered(spelled) => spelled,
@@ -107,6 +100,7 @@ impl Lean {
                     // to the connect is due.
                     None => {
                         line.mute = true;
+                        line.connection.came_ahead();
                         line.connection.idle();
                         continue;
                     }
@@ -114,7 +108,9 @@ impl Lean {
             };
             line.connection.idle();
             let last = spelled.close || line.over;
-            came_after = line.is_at_end();
+            if !line.is_at_end() {
+                line.connection.came_ahead();
+            }
             line.respond(spelled).await?;
             if last {
                 break;
