@@ -35,16 +35,16 @@ enum Stage {
     /// It is still to be taken in.
     Fresh(Box<PendingConnect<Box<RawValue>>>),
     /// It waits, perhaps for long, so nothing is kept but what its reply needs.
-    Held(Held, Told<Box<RawValue>>),
+    Held(Held, Told),
     /// It was answered as soon as it was taken in.
     Over,
 }
 
 /// What of a connect its reply needs.
-#[derive(Debug)]
-struct Told<Id> {
-    id: Option<Id>,
-    channel: Option<Id>,
+#[derive(Debug, Default)]
+struct Told {
+    id: Option<Box<RawValue>>,
+    channel: Option<Box<RawValue>>,
     timesync: Option<Box<(TimesyncRequest, i64)>>,
 }
 
@@ -91,7 +91,7 @@ impl<Id: Deref<Target = RawValue>> PendingConnect<Id> {
 }
 
 impl PendingConnect<Box<RawValue>> {
-    fn told(self) -> Told<Box<RawValue>> {
+    fn told(self) -> Told {
         let Self { id, channel, timesync, .. } = self;
         Told { id, channel, timesync }
     }
@@ -237,13 +237,11 @@ impl HeldConnect {
     fn finish(&self, connected: Connected) -> Answer {
         match &self.stage {
             Stage::Held(_, told) => self.spell(connected, told),
-            Stage::Fresh(_) | Stage::Over => {
-                self.spell(connected, &Told { id: None, channel: None, timesync: None })
-            }
+            Stage::Fresh(_) | Stage::Over => self.spell(connected, &Told::default()),
         }
     }
 
-    fn spell(&self, connected: Connected, told: &Told<Box<RawValue>>) -> Answer {
+    fn spell(&self, connected: Connected, told: &Told) -> Answer {
         let Told { id, channel, timesync } = told;
         let batch = &connected.batch;
         let carries = carried(&self.session, &connected.batch, connected.reply_no);
