@@ -16,9 +16,7 @@ use std::process::{Command, ExitCode};
 
 use common::{ALL, DATA, Rig, name};
 use weft_broker::core::frame::Frame;
-use weft_broker::core::outlet::Push;
 use weft_broker::core::queue::Queue;
-use weft_broker::exchange::events;
 use weft_protocol::{Array, Body, DecodeLimits, event};
 
 /// How much more than in the file is too much.
@@ -131,16 +129,7 @@ fn socket() -> Work {
     let rig = Rig::keeping(1_000);
     let sessions = rig.sessions(100, &[CHANNEL]);
     let mut sockets: Vec<_> = sessions.iter().map(|session| rig.socket(session)).collect();
-    let work = move || {
-        rig.publish(CHANNEL);
-        let now = rig.broker.clock().now();
-        for socket in &mut sockets {
-            let Some(Push::Events(pushed)) = socket.poll(now) else { unreachable!("it has one") };
-            drop(events(&rig.broker, &pushed.batch));
-            socket.confirm(pushed.mark);
-        }
-    };
-    (100, Box::new(work))
+    (100, Box::new(move || rig.publish_to(CHANNEL, &mut sockets)))
 }
 
 /// Valgrind counts what happens in here.

@@ -6,8 +6,6 @@
 mod common;
 
 use allocation_counter::measure;
-use weft_broker::core::outlet::Push;
-use weft_broker::exchange::events;
 
 use self::common::{DATA, Rig};
 
@@ -67,15 +65,7 @@ fn a_socket_asks_for_memory_so_often() {
     let rig = Rig::keeping(1_000);
     let sessions = rig.sessions(SESSIONS, &[CHANNEL]);
     let mut sockets: Vec<_> = sessions.iter().map(|session| rig.socket(session)).collect();
-    let round = || {
-        rig.publish(CHANNEL);
-        let now = rig.broker.clock().now();
-        for socket in &mut sockets {
-            let Some(Push::Events(pushed)) = socket.poll(now) else { unreachable!("it has one") };
-            drop(events(&rig.broker, &pushed.batch));
-            socket.confirm(pushed.mark);
-        }
-    };
+    let round = || rig.publish_to(CHANNEL, &mut sockets);
     stated("a message by a socket", per_session(counted(round)), 2.5);
 }
 

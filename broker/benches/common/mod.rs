@@ -11,12 +11,12 @@ use weft_broker::core::clock::{Clock, SystemClock};
 use weft_broker::core::held::Wakes;
 use weft_broker::core::id::{SessionId, SystemIds};
 use weft_broker::core::options::{Options, ResponseLimits};
-use weft_broker::core::outlet::{Outlet, OutletKind};
+use weft_broker::core::outlet::{Outlet, OutletKind, Push};
 use weft_broker::core::publishing::{Publication, Publishing};
 use weft_broker::core::rules::{Durability, Rule, Rules};
 use weft_broker::core::session::SessionHandle;
 use weft_broker::core::stats::Stats;
-use weft_broker::exchange::{Caller, Exchange, Exchanged, HeldConnect};
+use weft_broker::exchange::{Caller, Exchange, Exchanged, HeldConnect, events};
 use weft_broker::guard::Guard;
 use weft_protocol::{Body, ChannelLimits, ChannelName, ConnectionType, DecodeLimits};
 
@@ -86,6 +86,17 @@ impl Rig {
         match self.broker.publish(&publication, &mut wakes).expect("room") {
             Publishing::Done(published) => published.subscribers,
             Publishing::Pending(_) => unreachable!("there is no store"),
+        }
+    }
+
+    /// Publishes a message, takes it for each of these sockets as the wire has it, and proves it.
+    pub fn publish_to(&self, channel: &str, sockets: &mut [Outlet]) {
+        self.publish(channel);
+        let now = self.broker.clock().now();
+        for socket in sockets {
+            let Some(Push::Events(pushed)) = socket.poll(now) else { unreachable!("it has one") };
+            drop(events(&self.broker, &pushed.batch));
+            socket.confirm(pushed.mark);
         }
     }
 
