@@ -8,17 +8,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 [ -n "${WEFT_BIN:-}" ] || cargo build --release --locked --quiet
-ulimit -n "$(ulimit -Hn)"
+# shellcheck source=measure.sh
+. tests/bench/measure.sh
 document=docs/capacity.md
 mkdir -p target/bench
 if [ "${1:-}" = --quick ]; then
   document=target/bench/capacity.md
   cp docs/capacity.md "$document"
 fi
-# Whoever ends this ends that, which ends its servers by their pids.
-node tests/bench/capacity.js --document "$document" "$@" &
-measuring=$!
-trap 'kill "$measuring" 2>/dev/null' EXIT
-trap 'exit 1' INT TERM HUP
-wait "$measuring"
-trap - EXIT
+measure tests/bench/capacity.js --document "$document" "$@"

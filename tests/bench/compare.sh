@@ -35,17 +35,11 @@ if [ -n "$lacking" ]; then
 fi
 [ -n "${WEFT_BIN:-}" ] || cargo build --release --locked --quiet
 
-# Each client is an open file, here and there.
-ulimit -n "$(ulimit -Hn)"
+# shellcheck source=measure.sh
+. tests/bench/measure.sh
 results=target/bench/$form.jsonl
 mkdir -p target/bench
-# Whoever ends this ends that, which ends its servers by their pids.
-node tests/bench/compare.js --out "$results" "$@" &
-measuring=$!
-trap 'kill "$measuring" 2>/dev/null' EXIT
-trap 'exit 1' INT TERM HUP
-wait "$measuring"
-trap - EXIT
+measure tests/bench/compare.js --out "$results" "$@"
 
 document=docs/performance.md
 if [ "$form" != compare ]; then
