@@ -230,8 +230,9 @@ pub struct Http {
     /// Whether HTTP/2 is spoken: over TLS with those who offer it, and without TLS with those who
     /// begin with it. Default true: its clients hold many connects on one connection.
     pub http2: bool,
-    /// Whether plain HTTP/1.1 requests for the Bayeux mounts are read without the HTTP library and its
-    /// buffers of 16 KiB a connection. Default true; false is a way back if a client should stumble.
+    /// Whether plain HTTP/1.1 requests for the Bayeux mounts and `/publish` are read without the HTTP
+    /// library and its buffers of 16 KiB a connection. Default true; false is a way back if a client
+    /// should stumble.
     pub lean: bool,
 }
 
