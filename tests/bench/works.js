@@ -42,7 +42,9 @@ const LONG_POLLING = ['weft-lp', 'nchan-lp', 'nchan-multipart', ...COMETD, 'faye
 const WEBSOCKET = ['weft-ws', 'nchan-ws', 'cometd-java-ws', 'faye-ws'];
 
 const light = ['--subscribers', '1000', '--rate', '20', '--payload', '100'];
-const rooms = ['--clients', '1000', '--rooms', '100', '--rooms-per-client', '10', '--payload', '100'];
+// So many publishers that nobody waits for one of them to have its answer.
+const many = ['--publishers', '64', '--payload', '100'];
+const rooms = ['--clients', '1000', '--rooms', '100', '--rooms-per-client', '10', ...many];
 
 /**
  * The works: `command` and `args` of the generator, the same for all; what differs in the quick form; and
@@ -69,7 +71,7 @@ export const WORKS = {
     command: 'sweep',
     from: 10,
     quickFrom: 40,
-    args: ['--work', 'fanout', '--subscribers', '1000', '--payload', '100', '--limit-ms', '1000', '--seconds', '3'],
+    args: ['--work', 'fanout', '--subscribers', '1000', ...many, '--limit-ms', '1000', '--seconds', '3'],
     quick: ['--seconds', '1', '--factor', '2', '--drain', '2'],
   },
   'overload-ws': {
@@ -78,7 +80,7 @@ export const WORKS = {
     command: 'sweep',
     from: 200,
     quickFrom: 800,
-    args: ['--work', 'fanout', '--subscribers', '100', '--payload', '100', '--limit-ms', '1000', '--seconds', '3'],
+    args: ['--work', 'fanout', '--subscribers', '100', ...many, '--limit-ms', '1000', '--seconds', '3'],
     quick: ['--seconds', '1', '--factor', '2', '--drain', '2'],
   },
   'rooms-lp': {

@@ -12,6 +12,9 @@ use crate::tally::{Tally, Times};
 /// Above this share of a core the generator may be what is measured.
 const LIMITED: f64 = 0.85;
 
+/// Above this share of the bound of latencies too few publishers may be what is measured.
+const HELD_BACK: f64 = 0.2;
+
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
     pub(crate) tool_version: &'static str,
@@ -37,6 +40,8 @@ pub(crate) struct Figures {
     pub(crate) generator: Generator,
     pub(crate) latency_ms: Percentiles,
     pub(crate) ack_ms: Percentiles,
+    pub(crate) held_back_ms: Percentiles,
+    pub(crate) held_back: bool,
     pub(crate) published: u64,
     pub(crate) expected: u64,
     pub(crate) received: u64,
@@ -169,6 +174,7 @@ impl Figures {
             }
         });
         let latency_ms = Percentiles::of(&tally.latency);
+        let held_back_ms = Percentiles::of(&tally.held_back);
         let taken = !tally.errors.keys().any(|kind| kind.starts_with("publish_"));
         Self {
             server,
@@ -181,6 +187,8 @@ impl Figures {
             },
             latency_ms,
             ack_ms: Percentiles::of(&tally.acks),
+            held_back_ms,
+            held_back: held_back_ms.p99 > limit_ms * HELD_BACK,
             published: ledger.published(),
             expected: ledger.expected(),
             received: tally.received,

@@ -113,6 +113,14 @@ fn warnings(text: &mut String, figures: &Figures) {
             figures.generator.core_share
         );
     }
+    if figures.held_back {
+        let _ = writeln!(
+            text,
+            "\nWARNING: messages waited until a publisher had its last answer (p99 {:.1} ms): --publishers \
+             gives more of them.",
+            figures.held_back_ms.p99
+        );
+    }
     for (kind, count) in &figures.errors {
         let _ = writeln!(text, "\nERRORS: {kind}: {count}");
     }
@@ -141,6 +149,8 @@ fn steps(text: &mut String, sweep: &Sweep) {
             of(server.map(|server| server.core_share)),
             step.generator.core_share,
             match (step.kept_up, step.generator.limited) {
+                (true, false) if step.held_back => "yes (publishers at their limit)",
+                (false, false) if step.held_back => "NO (publishers at their limit)",
                 (true, false) => "yes",
                 (true, true) => "yes (generator at its limit)",
                 (false, false) => "NO",

@@ -24,6 +24,8 @@ pub(crate) struct Tally {
     pub(crate) latency: Times,
     /// From when a message was sent until its publisher had the answer.
     pub(crate) acks: Times,
+    /// How long messages waited until their publisher had its last answer.
+    pub(crate) held_back: Times,
     /// How late messages were given to their publishers.
     pub(crate) lateness: Times,
     /// Messages that came, repeats included.
@@ -44,6 +46,7 @@ impl Tally {
             ledger,
             latency: no_times(),
             acks: no_times(),
+            held_back: no_times(),
             lateness: no_times(),
             received: 0,
             responses: 0,

@@ -38,11 +38,12 @@ impl Poster {
         Self { way, channels, open: false, queue, sent: None, body, anew: false }
     }
 
-    fn next(&mut self, out: &mut Vec<u8>, cx: &Context) {
+    fn next(&mut self, out: &mut Vec<u8>, cx: &mut Context) {
         if !self.open || self.anew || self.sent.is_some() {
             return;
         }
         let Some(due) = self.queue.pop_front() else { return };
+        let _ = cx.tally.held_back.record(cx.now.saturating_sub(due.marker.at));
         self.sent = Some((due, cx.now));
         self.body.clear();
         match &self.way {
