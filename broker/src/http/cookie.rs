@@ -14,6 +14,7 @@ use sha2::Sha256;
 use crate::core::id::BrowserId;
 
 const KEY_BYTES: usize = 32;
+const ID_BYTES: usize = 16;
 const MAC_BYTES: usize = 16;
 const KEY_FILE: &str = "browser.key";
 
@@ -107,18 +108,17 @@ impl Cookies {
     }
 
     fn verify(&self, value: &str) -> Option<BrowserId> {
-        let bytes = from_hex(value)?;
-        let (id, mac) = bytes.split_at_checked(16)?;
-        let id: [u8; 16] = id.try_into().ok()?;
-        let right = self.mac.clone().chain_update(id).verify_truncated_left(mac);
-        (mac.len() == MAC_BYTES && right.is_ok()).then_some(BrowserId(id))
+        let (id, mac) = value.split_at_checked(2 * ID_BYTES)?;
+        let (id, mac): ([u8; ID_BYTES], [u8; MAC_BYTES]) = (from_hex(id)?, from_hex(mac)?);
+        let right = self.mac.clone().chain_update(id).verify_truncated_left(&mac);
+        right.is_ok().then_some(BrowserId(id))
     }
 
     /// A `Set-Cookie` value for a new browser, which asked over TLS or not; `None` if the system has
     /// no entropy to give.
     #[must_use]
     pub fn issue(&self, over_tls: bool) -> Option<HeaderValue> {
-        let mut id = [0; 16];
+        let mut id = [0; ID_BYTES];
         getrandom::fill(&mut id).ok()?;
         let mac = self.mac.clone().chain_update(id).finalize().into_bytes();
         let value = to_hex(id.iter().chain(mac.iter().take(MAC_BYTES)));
@@ -167,13 +167,14 @@ fn to_hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
     bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || text.len() > 128 {
-        return None;
+/// So many bytes, and no more.
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |at: usize| char::from(*text.as_bytes().get(at)?).to_digit(16);
+    let mut bytes = [0; N];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::try_from(digit(2 * at)? * 16 + digit(2 * at + 1)?).ok()?;
     }
-    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
-    let pairs = digits?;
-    pairs.chunks_exact(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok()).collect()
+    (text.len() == 2 * N).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Which requests the lean path takes: those of the Bayeux endpoint, and publications, whose head leaves
 //! no doubt. All others, and whatever is wrong, are left to the library that serves everything.
 
+use std::mem::MaybeUninit;
+
 use bytes::{Buf, BytesMut};
 use http::header::{
     ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DNT, EXPECT, HeaderName,
@@ -51,9 +53,10 @@ pub(super) struct Request {
 
 /// Reads a head from the first bytes.
 pub(super) fn parse(bytes: &mut BytesMut, mounts: &[String]) -> Parsed {
-    let mut slots = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut read = httparse::Request::new(&mut slots);
-    let length = match read.parse(bytes) {
+    // Most heads have few: what is not needed is not written to either.
+    let mut slots = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut read = httparse::Request::new(&mut []);
+    let length = match read.parse_with_uninit_headers(bytes, &mut slots) {
         Ok(httparse::Status::Complete(length)) if length <= HEAD_BYTES_MAX => length,
         Ok(httparse::Status::Partial) if bytes.len() < HEAD_BYTES_MAX => return Parsed::Partial,
         _ => return Parsed::Other,
