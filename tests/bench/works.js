@@ -55,14 +55,14 @@ export const WORKS = {
     title: 'Long-polling, light load: 1,000 subscribers, 20 messages a second',
     parties: LONG_POLLING,
     command: 'fanout',
-    args: [...light, '--seconds', '10'],
+    args: [...light, '--seconds', '6'],
     quick: ['--seconds', '2', '--drain', '2'],
   },
   'light-ws': {
     title: 'WebSocket, light load: 1,000 subscribers, 20 messages a second',
     parties: WEBSOCKET,
     command: 'fanout',
-    args: [...light, '--seconds', '10'],
+    args: [...light, '--seconds', '6'],
     quick: ['--seconds', '2', '--drain', '2'],
   },
   'overload-lp': {
@@ -71,7 +71,7 @@ export const WORKS = {
     command: 'sweep',
     from: 10,
     quickFrom: 40,
-    args: ['--work', 'fanout', '--subscribers', '1000', ...many, '--limit-ms', '1000', '--seconds', '3'],
+    args: ['--work', 'fanout', '--subscribers', '1000', ...many, '--limit-ms', '1000', '--seconds', '2'],
     quick: ['--seconds', '1', '--factor', '2', '--drain', '2'],
   },
   'overload-ws': {
@@ -80,7 +80,7 @@ export const WORKS = {
     command: 'sweep',
     from: 200,
     quickFrom: 800,
-    args: ['--work', 'fanout', '--subscribers', '100', ...many, '--limit-ms', '1000', '--seconds', '3'],
+    args: ['--work', 'fanout', '--subscribers', '100', ...many, '--limit-ms', '1000', '--seconds', '2'],
     quick: ['--seconds', '1', '--factor', '2', '--drain', '2'],
   },
   'rooms-lp': {
@@ -89,7 +89,7 @@ export const WORKS = {
     command: 'sweep',
     from: 20,
     quickFrom: 80,
-    args: ['--work', 'rooms', ...rooms, '--limit-ms', '100', '--seconds', '3'],
+    args: ['--work', 'rooms', ...rooms, '--limit-ms', '100', '--seconds', '2'],
     quick: ['--seconds', '1', '--factor', '2', '--drain', '2'],
   },
   'idle-lp': {
@@ -97,7 +97,7 @@ export const WORKS = {
     parties: ['weft-lp', 'nchan-lp', ...COMETD, 'faye-lp'],
     command: 'idle',
     fresh: true,
-    args: ['--clients', '10000', '--hold', '5'],
+    args: ['--clients', '10000', '--hold', '3'],
     quick: ['--clients', '2000', '--hold', '2'],
   },
   'idle-ws': {
@@ -105,7 +105,7 @@ export const WORKS = {
     parties: WEBSOCKET,
     command: 'idle',
     fresh: true,
-    args: ['--clients', '10000', '--hold', '5'],
+    args: ['--clients', '10000', '--hold', '3'],
     quick: ['--clients', '2000', '--hold', '2'],
   },
   publish: {
