@@ -172,6 +172,34 @@ fn x5_the_first_connect_leaves_a_stream_that_came_before_it() {
 }
 
 #[test]
+fn x5_a_poll_that_left_before_the_stream_was_open_leaves_it_and_a_second_one_ends_it() {
+    let broker = Broker::start();
+    let mut client = Client::subscribed(&broker, "/a");
+    let mut stream = Stream::ask(&broker, &request(&client, None));
+    stream.block();
+    // It may be that the client does not know yet: whether it does is asked soon.
+    let doubted = json!({"reconnect": "retry", "interval": 1_000, "timeout": 0});
+    assert_eq!(only(client.connect())["advice"], doubted);
+    publish(&broker, "/a", 1);
+    assert_eq!(events(&mut stream, 1), [1]);
+    assert_eq!(heartbeat(&mut client)["advice"]["interval"], 30_000);
+    assert!(stream.is_silent());
+    drop(stream);
+    broker.wait_metric("weft_streams", |streams| streams == 0.0);
+    // And it may be that it does without the stream.
+    let mut stream = Stream::ask(&broker, &request(&client, Some("1")));
+    stream.block();
+    assert_eq!(only(client.connect())["advice"], doubted);
+    publish(&broker, "/a", 2);
+    let replies = client.connect();
+    let polls = json!({"reconnect": "retry", "interval": 0, "timeout": 30_000});
+    assert_eq!(replies.last().expect("a reply")["advice"], polls);
+    assert_eq!(data(replies), [2]);
+    assert_eq!(events(&mut stream, 1), [2]);
+    assert_eq!(stream.rest(), "");
+}
+
+#[test]
 fn x5_a_connect_that_was_held_for_want_of_a_stream_is_answered_when_there_is_one() {
     let broker = Broker::start();
     let mut client = Client::subscribed(&broker, "/a");

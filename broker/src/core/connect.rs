@@ -11,8 +11,8 @@ use super::browsers::Claim;
 use super::frame::Booked;
 use super::held::{Held, Hold, Release};
 use super::options::ResponseLimits;
-use super::outlet::OutletKind;
-use super::proof::{Carrier, ConnectRequest};
+use super::outlet::{OutletKind, Word};
+use super::proof::ConnectRequest;
 use super::queue::Batch;
 use super::session::{AdviceDebt, End, Session, SessionHandle};
 
@@ -46,6 +46,10 @@ pub struct Connected {
 /// What whoever speaks for a session is told once their credentials have expired (checklist K2).
 pub const TOKEN_EXPIRED: Error = Error::Unauthorized("token_expired");
 
+/// How soon a client comes again whose connect named a poll while its event stream is open. Faye's leaves
+/// its first connects before it knows of the stream.
+const DOUBT: Duration = Duration::from_secs(1);
+
 /// What a reply may take without asking: most are smaller.
 const REPLY_FREE: usize = 16 << 10;
 
@@ -77,9 +81,7 @@ impl Broker {
             self.stats.superseded.inc();
             return Ok(Received::Stale);
         }
-        // Faye's client asks for its stream before its first connect, which names a poll all the same.
-        let early = !state.connected && state.pushes_by() == Some(OutletKind::EventSource);
-        if connect.carrier == Carrier::Poll && !early {
+        if state.ends_stream(connect.carrier) {
             self.detach_from(session, &mut state, Release::Superseded);
         }
         if state.pushes() {
@@ -337,8 +339,13 @@ impl Broker {
             return Some(Advice { interval_ms, ..normal });
         }
         if state.pushes_by() == Some(OutletKind::EventSource) {
-            // Its connects are answered at once, and tell no more than that the client lives.
-            let interval_ms = millis(self.options.timeout).max(normal.interval_ms);
+            // Its connects are answered at once, and tell no more than that the client lives. Whether it
+            // knows of its stream is asked soon.
+            let doubted = state.outlet.as_ref().is_some_and(|tap| tap.word == Word::Doubtful);
+            let pause = if doubted { DOUBT } else { self.options.timeout };
+            let interval_ms = millis(pause).max(normal.interval_ms);
+            // It is told otherwise once it has no stream.
+            state.advice = AdviceDebt::Owed;
             return Some(Advice { interval_ms, timeout_ms: 0, ..normal });
         }
         if state.advice == AdviceDebt::None {

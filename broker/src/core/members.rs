@@ -13,6 +13,10 @@ use super::session::SessionHandle;
 /// How many sessions are visited before whoever comes or goes has a turn.
 const AT_A_TIME: usize = 1_000;
 
+/// So many sessions are fetched from memory at a time, all at once instead of one after the other: no
+/// cache holds them all.
+const NEAR: usize = 20;
+
 /// One pattern's members.
 #[derive(Debug)]
 pub(super) struct Members {
@@ -124,9 +128,14 @@ fn visit_some(
 ) -> Option<u64> {
     if let [only] = all {
         let state = only.state.read();
-        let mut members = state.onwards(from);
-        members.by_ref().take(AT_A_TIME).for_each(|(_, session)| visit(session));
-        return members.next().map(|(key, _)| key);
+        let mut members = state.onwards(from).peekable();
+        let mut near = Vec::with_capacity(NEAR);
+        for _ in 0..AT_A_TIME / NEAR {
+            near.extend(members.by_ref().take(NEAR).map(|(_, session)| session));
+            near.iter().for_each(|session| session.approach());
+            near.drain(..).for_each(&mut *visit);
+        }
+        return members.peek().map(|(key, _)| *key);
     }
     let states: Vec<_> = all.iter().map(|members| members.state.read()).collect();
     let mut lists: Vec<_> = states.iter().map(|state| state.onwards(from).peekable()).collect();

@@ -44,6 +44,20 @@ pub(crate) struct Tap {
     pub(crate) kind: OutletKind,
     /// How far it had got when a connect last came beside it.
     pub(crate) heartbeat: Reach,
+    /// What the last connect said of it.
+    pub(crate) word: Word,
+}
+
+/// Whether a client knows of its event stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// No connect has come since it was opened.
+    None,
+    /// One named a poll: it may have left before the client knew, or the client does without the stream.
+    /// The next one tells.
+    Doubtful,
+    /// One named the stream.
+    Known,
 }
 
 /// How far a session's events have gone out: what proof of receipt names.
@@ -114,7 +128,8 @@ impl Broker {
         } else {
             self.detach_from(session, &mut state, Release::Superseded);
             let heartbeat = Reach::default();
-            state.outlet = Some(Box::new(Tap { hold: Arc::clone(&hold), kind, heartbeat }));
+            let word = Word::None;
+            state.outlet = Some(Box::new(Tap { hold: Arc::clone(&hold), kind, heartbeat, word }));
             if kind == OutletKind::EventSource
                 && let Some(hold) = state.hold.take()
             {

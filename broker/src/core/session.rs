@@ -17,8 +17,8 @@ use super::granting::Grant;
 use super::held::Hold;
 use super::id::{BrowserId, SessionId};
 use super::options::{Bounds, QueueLimits, ResponseLimits};
-use super::outlet::{OutletKind, Tap};
-use super::proof::{ConnectRequest, Proof, Verdict};
+use super::outlet::{OutletKind, Tap, Word};
+use super::proof::{Carrier, ConnectRequest, Proof, Verdict};
 use super::queue::{Batch, Queue};
 use super::rules::Rule;
 use crate::limits::SessionBuckets;
@@ -38,6 +38,11 @@ pub struct SessionHandle {
 }
 
 impl SessionHandle {
+    /// Has the processor fetch what a lock will want, and waits for nothing.
+    pub(crate) fn approach(&self) {
+        std::hint::black_box(self.state.is_locked());
+    }
+
     pub(crate) fn new(id: SessionId, key: u64, now: Instant, armed: Instant, grant: Grant) -> Self {
         let state = Mutex::new(Session { grant, ..Session::new(now, armed) });
         let buckets = SessionBuckets::default();
@@ -359,6 +364,18 @@ impl Session {
     /// What kind of outlet its events go out by, if they do.
     pub(crate) fn pushes_by(&self) -> Option<OutletKind> {
         self.outlet.as_ref().filter(|_| self.pushes()).map(|tap| tap.kind)
+    }
+
+    /// Takes in what a connect says of the event stream that its client may have; whether that gives
+    /// way to it.
+    pub(crate) fn ends_stream(&mut self, carrier: Carrier) -> bool {
+        let streams = self.pushes_by() == Some(OutletKind::EventSource);
+        let Some(tap) = self.outlet.as_mut().filter(|_| streams) else {
+            return carrier == Carrier::Poll;
+        };
+        let before = tap.word;
+        tap.word = if carrier == Carrier::Poll { Word::Doubtful } else { Word::Known };
+        carrier == Carrier::Poll && before != Word::None
     }
 
     /// Whether anything of the past is yet to be read.
