@@ -82,6 +82,10 @@ if [ -n "$long" ]; then
   say "long: attacks that last a minute each"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test attacks -- \
     --nocapture --test-threads 1 slow crowds
+  say "long: the black box, stock clients and proxies without the lean path"
+  WEFT_HTTP_LEAN=false cargo test --release --locked --quiet -p weft-tests
+  (cd tests/js && WEFT_HTTP_LEAN=false npm test --silent)
+  WEFT_HTTP_LEAN=false tests/proxies/run.sh
   say "long: ten minutes of mutated requests to the lean path and to the library"
   WEFT_LONG=1 cargo test --release --locked -p weft-tests --test lean -- --nocapture whatever
   say "long: 200 sleepers while five million messages pass"

@@ -33,7 +33,7 @@ impl Setup {
     }
 
     /// An environment variable. No other `WEFT_…` variable reaches the broker, but for
-    /// `WEFT_DEMO_ENABLED=false`, which this may override.
+    /// `WEFT_DEMO_ENABLED=false` and `WEFT_HTTP_LEAN`, which this may override.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));

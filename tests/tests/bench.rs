@@ -131,6 +131,20 @@ fn a_sweep_by_every_protocol_says_how_far_it_came() {
 }
 
 #[test]
+fn what_is_to_go_by_a_connection_that_was_closed_goes_by_the_next() {
+    // Most publishers have nothing to say for so long.
+    let broker = Broker::with("[http]\nhead_timeout = \"200ms\"\n");
+    let idle = "fanout --subscribers 1 --publishers 20 --rate 20 --seconds 2 --protocol websocket \
+                --publish http";
+    let figures = figures(broker.listen, idle);
+    assert!(number(&figures, "/errors/connection_lost") > 0.0, "{figures:#}");
+    assert_eq!(number(&figures, "/expected"), 40.0);
+    // One may have left when its connection was being closed.
+    let unanswered = figures.pointer("/errors/publish_unanswered").and_then(Value::as_f64);
+    assert!(number(&figures, "/lost") <= unanswered.unwrap_or(0.0), "{figures:#}");
+}
+
+#[test]
 fn the_table_is_for_people() {
     let broker = Broker::start();
     let output = Command::new(binary())

@@ -121,6 +121,11 @@ impl Engine {
 
     /// Gives a publisher a message to send, as soon as it may.
     pub(crate) fn offer(&mut self, who: usize, due: Due) {
+        if self.peers[who].link.is_none() {
+            // It is about to connect again, and nothing can be said until then.
+            self.cx.who = who;
+            return self.peers[who].speaker.offer(due, &mut Vec::new(), &mut self.cx);
+        }
         self.with(who, |speaker, link, cx| {
             speaker.offer(due, &mut link.out, cx);
         });

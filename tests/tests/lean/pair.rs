@@ -31,8 +31,8 @@ impl Pair {
     pub(crate) fn start(http: &str) -> Self {
         let start = |lean: bool| {
             // The preface of HTTP/2 is looked for before anything is read, which is not what is compared.
-            let toml = format!("[http]\nhttp2 = false\nlean = {lean}\n{http}");
-            Setup::default().toml(&toml).start()
+            let toml = format!("[http]\nhttp2 = false\n{http}");
+            Setup::default().toml(&toml).env("WEFT_HTTP_LEAN", &lean.to_string()).start()
         };
         Self { lean: start(true), plain: start(false) }
     }
