@@ -11,7 +11,7 @@ use super::browsers::Claim;
 use super::frame::Booked;
 use super::held::{Held, Hold, Release};
 use super::options::ResponseLimits;
-use super::outlet::{OutletKind, Word};
+use super::outlet::OutletKind;
 use super::proof::ConnectRequest;
 use super::queue::Batch;
 use super::session::{AdviceDebt, End, Session, SessionHandle};
@@ -45,10 +45,6 @@ pub struct Connected {
 
 /// What whoever speaks for a session is told once their credentials have expired (checklist K2).
 pub const TOKEN_EXPIRED: Error = Error::Unauthorized("token_expired");
-
-/// How soon a client comes again whose connect named a poll while its event stream is open. Faye's leaves
-/// its first connects before it knows of the stream.
-const DOUBT: Duration = Duration::from_secs(1);
 
 /// What a reply may take without asking: most are smaller.
 const REPLY_FREE: usize = 16 << 10;
@@ -338,11 +334,7 @@ impl Broker {
             let interval_ms = millis(Self::crowded_interval(session)).max(normal.interval_ms);
             return Some(Advice { interval_ms, ..normal });
         }
-        if state.pushes_by() == Some(OutletKind::EventSource) {
-            // Its connects are answered at once, and tell no more than that the client lives. Whether it
-            // knows of its stream is asked soon.
-            let doubted = state.outlet.as_ref().is_some_and(|tap| tap.word == Word::Doubtful);
-            let pause = if doubted { DOUBT } else { self.options.timeout };
+        if let Some(pause) = state.stream_pause(self.options.timeout) {
             let interval_ms = millis(pause).max(normal.interval_ms);
             // It is told otherwise once it has no stream.
             state.advice = AdviceDebt::Owed;

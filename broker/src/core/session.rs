@@ -17,8 +17,8 @@ use super::granting::Grant;
 use super::held::Hold;
 use super::id::{BrowserId, SessionId};
 use super::options::{Bounds, QueueLimits, ResponseLimits};
-use super::outlet::{OutletKind, Tap, Word};
-use super::proof::{Carrier, ConnectRequest, Proof, Verdict};
+use super::outlet::Tap;
+use super::proof::{ConnectRequest, Proof, Verdict};
 use super::queue::{Batch, Queue};
 use super::rules::Rule;
 use crate::limits::SessionBuckets;
@@ -256,35 +256,6 @@ impl Session {
         resent
     }
 
-    /// Takes in a connect of a session whose events go out by its outlet. It settles nothing of what
-    /// a socket carried; one that comes beside a stream shows that this was alive at the one before.
-    pub(crate) fn receive_heartbeat(&mut self, connect: &ConnectRequest<'_>) {
-        (self.latest, self.newest) = (connect.arrived, connect.arrived);
-        self.connects += 1;
-        if self.advice == AdviceDebt::Sent {
-            self.advice = AdviceDebt::None;
-        }
-        if let Some(advice) = connect.advice {
-            self.client_interval = Duration::from_millis(advice.interval_ms.unwrap_or(0));
-        }
-        let reach = self.queue.reach();
-        let Some(tap) = self.outlet.as_mut().filter(|tap| tap.kind == OutletKind::EventSource)
-        else {
-            return;
-        };
-        let before = std::mem::replace(&mut tap.heartbeat, reach);
-        self.queue.confirm(before);
-    }
-
-    /// The same when it is answered: losses are told, events go another way.
-    pub(crate) fn answer_heartbeat(&mut self, now: Instant) -> Batch {
-        self.latest = self.latest.max(now);
-        self.connected = true;
-        let gaps = self.queue.take_gaps();
-        self.number(!gaps.is_empty());
-        Batch { gaps, ..Batch::default() }
-    }
-
     /// Forgets what the client says it has seen, also if the connect that says so comes late.
     pub(crate) fn acknowledge(&mut self, connect: &ConnectRequest<'_>) {
         if let Some(reach) = self.proof.acknowledged(connect) {
@@ -349,33 +320,6 @@ impl Session {
     /// Whether all that is queued may wait for company.
     pub(crate) fn waits(&self, now: Instant) -> bool {
         self.lazy_until.is_some_and(|until| now < until)
-    }
-
-    /// Whether events go out unasked: not where they wait for an acknowledgement of each reply.
-    pub(crate) fn pushes(&self) -> bool {
-        self.outlet.is_some() && !self.proof.has_numbers()
-    }
-
-    /// Whether it is this outlet that the session has.
-    pub(crate) fn is_tapped_by(&self, hold: &Arc<Hold>) -> bool {
-        self.outlet.as_ref().is_some_and(|tap| Arc::ptr_eq(&tap.hold, hold))
-    }
-
-    /// What kind of outlet its events go out by, if they do.
-    pub(crate) fn pushes_by(&self) -> Option<OutletKind> {
-        self.outlet.as_ref().filter(|_| self.pushes()).map(|tap| tap.kind)
-    }
-
-    /// Takes in what a connect says of the event stream that its client may have; whether that gives
-    /// way to it.
-    pub(crate) fn ends_stream(&mut self, carrier: Carrier) -> bool {
-        let streams = self.pushes_by() == Some(OutletKind::EventSource);
-        let Some(tap) = self.outlet.as_mut().filter(|_| streams) else {
-            return carrier == Carrier::Poll;
-        };
-        let before = tap.word;
-        tap.word = if carrier == Carrier::Poll { Word::Doubtful } else { Word::Known };
-        carrier == Carrier::Poll && before != Word::None
     }
 
     /// Whether anything of the past is yet to be read.
@@ -496,6 +440,7 @@ impl Session {
 
 mod late;
 mod own;
+mod pushing;
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
