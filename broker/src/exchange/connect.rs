@@ -148,6 +148,16 @@ impl HeldConnect {
         }
     }
 
+    /// Whether this reply of this session was its last, and no events wait: then the connect that was sent
+    /// after it was read has nothing to settle, and nothing to answer yet.
+    #[must_use]
+    pub fn follows(&self, session: &SessionHandle, reply_no: u64) -> bool {
+        session.key == self.session.key && {
+            let state = self.session.state.lock();
+            state.reply_no == reply_no && !state.has_news(self.broker.clock().now())
+        }
+    }
+
     /// Waits until the connect is to be answered. Dropping the future means that the client went
     /// away: nothing is taken from its queue. `gone` tells of a closed socket that hides behind the
     /// bytes of another request.

@@ -119,13 +119,12 @@ impl Connection {
     }
 
     /// A request's head is complete and the request is worked on. If all of it came after the response
-    /// before it was written, this shows that that was read.
-    pub fn busy(&self) {
+    /// before it was written, this shows that that was read: then it says whose events were in that.
+    pub fn busy(&self) -> Option<(Arc<SessionHandle>, u64)> {
         self.phase.store(BUSY, Ordering::Relaxed);
         let came_after = !self.ahead.swap(false, Ordering::Relaxed);
-        if came_after && self.writing.load(Ordering::Relaxed) == WRITTEN {
-            *self.carried.lock() = None;
-        }
+        let read = came_after && self.writing.load(Ordering::Relaxed) == WRITTEN;
+        if read { self.carried.lock().take() } else { None }
     }
 
     /// The next request came before the last response is written, so that it shows nothing of that.

@@ -225,7 +225,7 @@ async fn serve_http1(
     let peer = Peer::new(Arc::clone(connection));
     let routes = warp::service(routes);
     let service = service_fn(|mut request: Request<Incoming>| {
-        connection.busy();
+        let _ = connection.busy();
         request.extensions_mut().insert(Arc::clone(&peer));
         let has_body = !request.body().is_end_stream();
         let takes_body = request.method() == Method::POST;

@@ -105,14 +105,18 @@ impl Line {
     }
 
     /// Waits until a connect is to be answered; `None` if the client goes away before, and nothing is
-    /// taken from its queue then.
+    /// taken from its queue then. It `follows` if it was surely sent by one who had read the last reply.
     pub(super) async fn hold(
         &mut self,
         connect: &mut HeldConnect,
+        follows: bool,
     ) -> io::Result<Option<Box<Answer>>> {
         // A connect proves that the last reply was read. If it comes since another connection broke, one
-        // turn lets that be seen first: the system is asked for news, and who has some goes before.
-        tokio::task::yield_now().await;
+        // turn lets that be seen first: the system is asked for news, and who has some goes before. Under
+        // load more events have come by then, too.
+        if !follows {
+            tokio::task::yield_now().await;
+        }
         loop {
             if !self.is_blank() {
                 // What follows hides whether the client is still there.

@@ -89,22 +89,26 @@ impl Lean {
                 },
                 () = &mut stopped => break,
             };
-            line.connection.busy();
+            let read = line.connection.busy();
             // On the heap, like all that is over before a connection waits again.
             let spelled = match Box::pin(self.begin(line, request, around)).await {
                 Step::Answered(spelled) => spelled,
-                Step::Held(mut held) => match line.hold(&mut held.waiting.connect).await? {
-                    Some(answer) => Box::pin(self.finish(held, answer, around)).await,
-                    None if line.is_blank() => return Ok(After::Closed),
-                    // What the client sent before it went is heard. No answer to it may come where one
-                    // to the connect is due.
-                    None => {
-                        line.mute = true;
-                        line.connection.came_ahead();
-                        line.connection.idle();
-                        continue;
+                Step::Held(mut held) => {
+                    let connect = &mut held.waiting.connect;
+                    let follows = read.is_some_and(|(session, no)| connect.follows(&session, no));
+                    match line.hold(connect, follows).await? {
+                        Some(answer) => Box::pin(self.finish(held, answer, around)).await,
+                        None if line.is_blank() => return Ok(After::Closed),
+                        // What the client sent before it went is heard. No answer to it may come where
+                        // one to the connect is due.
+                        None => {
+                            line.mute = true;
+                            line.connection.came_ahead();
+                            line.connection.idle();
+                            continue;
+                        }
                     }
-                },
+                }
             };
             line.connection.idle();
             let last = spelled.close || line.over;
