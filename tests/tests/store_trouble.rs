@@ -305,8 +305,8 @@ fn a_newer_format_is_refused_with_a_clear_text_and_left_alone() {
     let row = [&0xFFFF_FFF3_u32.to_be_bytes()[..], b"format"].concat();
     {
         let db = sled::open(broker.data().join("store")).unwrap();
-        assert_eq!(db.get(&row).unwrap().unwrap(), 1_u32.to_be_bytes(), "the row is this one");
-        db.insert(row, &2_u32.to_be_bytes()[..]).unwrap();
+        assert_eq!(db.get(&row).unwrap().unwrap(), 2_u32.to_be_bytes(), "the row is this one");
+        db.insert(row, &3_u32.to_be_bytes()[..]).unwrap();
         db.flush().unwrap();
     }
     let data = broker.data().display().to_string();
@@ -319,7 +319,7 @@ fn a_newer_format_is_refused_with_a_clear_text_and_left_alone() {
         let output = command.output().expect("it runs");
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         let (newer, format) = (text.contains("newer"), text.contains("format"));
-        assert!(newer && format && text.contains("2, known is 1"), "{action}: {text}");
+        assert!(newer && format && text.contains("3, known is 2"), "{action}: {text}");
         assert!(output.status.code().is_some_and(|code| code != 0), "{action}: {output:?}");
     }
     assert!(broker.data().join("store/db").exists());

@@ -47,6 +47,17 @@ pub(super) struct Doomed {
     pub(super) noted: bool,
 }
 
+/// Dead rows of a channel that are removed.
+#[derive(Debug, Default)]
+pub(super) struct Gone {
+    /// The position of the last of them.
+    pub(super) up_to: i64,
+    /// Up to where there are no others.
+    pub(super) searched: Option<i64>,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
 impl Catalogue {
     pub(super) fn get_mut(&mut self, name: &str) -> Option<(&mut Channel, u64)> {
         self.turn += 1;
@@ -187,26 +198,23 @@ impl Catalogue {
         None
     }
 
-    /// Dead rows up to a position are about to be removed, in the batch that writes that down.
-    pub(super) fn buried(
-        &mut self,
-        name: &str,
-        up_to: i64,
-        (removed, bytes): (u64, u64),
-        rows: &mut Rows,
-    ) {
+    /// Dead rows are about to be removed, in the batch that writes that down. What is dead of a row that
+    /// the floor has not passed whole stays with it.
+    pub(super) fn buried(&mut self, name: &str, gone: &Gone, rows: &mut Rows) {
         let Some(channel) = self.channels.get_mut(name) else { return };
-        let before = channel.dead_bytes;
-        channel.buried = up_to;
-        channel.dead = channel.dead.saturating_sub(removed);
-        channel.dead_bytes = channel.dead_bytes.saturating_sub(bytes);
-        if up_to >= channel.floor {
+        let (before, buried) = (channel.dead_bytes, channel.buried);
+        channel.buried = gone.up_to;
+        channel.dead = channel.dead.saturating_sub(gone.records);
+        channel.dead_bytes = channel.dead_bytes.saturating_sub(gone.bytes);
+        if gone.up_to >= channel.floor {
             (channel.dead, channel.dead_bytes) = (0, 0);
-            channel.grave = false;
         }
+        channel.grave = gone.searched.is_none_or(|to| to < channel.floor);
         self.dead_bytes = self.dead_bytes.saturating_sub(before - channel.dead_bytes);
-        channel.since_meta = 0;
-        rows.insert(&Meta::key(channel.number), channel.meta().encode());
+        if channel.buried != buried {
+            channel.since_meta = 0;
+            rows.insert(&Meta::key(channel.number), channel.meta().encode());
+        }
     }
 
     pub(super) fn raise_floor(&mut self, name: &str, to: i64) {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{
     files::Files,
     of_sled,
-    rows::{self, Meta},
+    packing::{self, Entry},
+    rows::Meta,
 };
 use crate::{BacklogError, Retention, TRIM_MOST};
 
@@ -174,28 +175,30 @@ impl Plan {
         now_us: i64,
         files: &Files,
     ) -> Result<Cut, BacklogError> {
-        let from = rows::record_key(self.number, self.floor + 1);
-        let to = rows::record_key(self.number, self.head);
+        let floor = self.floor;
         let mut cut = Cut::default();
-        for row in files.tree.range(from..=to) {
-            if cut.records == TRIM_MOST {
-                break;
-            }
+        for row in files.tree.range(packing::between(self.number, floor, self.head)) {
             let (key, value) = row.map_err(of_sled)?;
-            let (position, (time_us, text)) = rows::position_of(&key)
-                .zip(rows::parse_record(&value))
-                .ok_or_else(|| BacklogError::Damaged("a record cannot be read".into()))?;
-            let due = self.is_over(keep) || is_old(time_us, keep, now_us);
-            if !due || self.is_empty_but_for_the_last(keep) {
-                cut.oldest_us = Some(time_us);
-                break;
+            for entry in packing::unpack(&key, &value) {
+                let Entry { position, time_us, text } = entry?;
+                if position <= floor {
+                    continue;
+                }
+                if cut.records == TRIM_MOST {
+                    return Ok(cut);
+                }
+                let due = self.is_over(keep) || is_old(time_us, keep, now_us);
+                if !due || self.is_empty_but_for_the_last(keep) {
+                    cut.oldest_us = Some(time_us);
+                    return Ok(cut);
+                }
+                let bytes = text.len() as u64;
+                self.records = self.records.saturating_sub(1);
+                self.bytes = self.bytes.saturating_sub(bytes);
+                cut.records += 1;
+                cut.bytes += bytes;
+                cut.up_to = position;
             }
-            let bytes = text.len() as u64;
-            self.records = self.records.saturating_sub(1);
-            self.bytes = self.bytes.saturating_sub(bytes);
-            cut.records += 1;
-            cut.bytes += bytes;
-            cut.up_to = position;
         }
         Ok(cut)
     }

@@ -5,10 +5,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -20,14 +17,16 @@ use super::{
     SledOptions, ballast,
     catalogue::Catalogue,
     failed, of_sled,
-    rows::{Rows, parse_record, position_of, store_key},
+    rows::{Rows, store_key},
     seal,
 };
-use crate::{BacklogError, Loss, Record};
+use crate::{BacklogError, Loss};
 
-/// The version of what is written here. There has been no other; the next one brings its upgrade,
-/// in [`Files::begin`].
-const FORMAT: u32 = 1;
+/// The version of what is written here. In the first one, each record had a row of its own; such rows
+/// are read as they are.
+const FORMAT: u32 = 2;
+/// The first.
+const LONE_RECORDS: u32 = 1;
 /// How far apart two changes may be that a file system gives the same time.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -174,19 +173,6 @@ pub(super) fn size_of(directory: &Path) -> u64 {
         .sum()
 }
 
-/// A record from its row.
-pub(super) fn record(
-    name: &Arc<str>,
-    (key, value): &(sled::IVec, sled::IVec),
-) -> Result<Record, BacklogError> {
-    let parsed = position_of(key).zip(parse_record(value));
-    let Some((position, (time_us, text))) = parsed else {
-        return Err(damaged("a record cannot be read"));
-    };
-    let channel = Arc::clone(name);
-    Ok(Record { channel, position, time_us, value: text.into(), mark: None })
-}
-
 impl Files {
     /// Checks the format, or writes it into an empty store; the shared floor.
     fn begin(&self, floor_if_empty: i64) -> Result<i64, BacklogError> {
@@ -201,9 +187,13 @@ impl Files {
         let format = self.tree.get(store_key("format")).map_err(of_sled)?;
         match format.and_then(|row| row.as_ref().try_into().map(u32::from_be_bytes).ok()) {
             Some(FORMAT) => self.number("floor")?.ok_or_else(|| damaged("it has no floor")),
+            Some(LONE_RECORDS) => {
+                let mut batch = Batch::default();
+                batch.insert(store_key("format"), &FORMAT.to_be_bytes()[..]);
+                self.put(batch)?;
+                self.begin(floor_if_empty)
+            }
             Some(found) if found > FORMAT => Err(BacklogError::Newer { found, known: FORMAT }),
-            // An older format is upgraded here: its rows are rewritten in batches, the format last,
-            // so that it can be broken off and begun again.
             found => Err(damaged(&format!("no store has the format {found:?}"))),
         }
     }

@@ -8,6 +8,7 @@ use super::{
     channel::Channel,
     files::Files,
     of_sled,
+    packing::{self, Entry},
     rows::{self, Meta},
 };
 use crate::BacklogError;
@@ -81,16 +82,13 @@ impl Catalogue {
 
 /// Counts the rows of a channel that came after its size was last written down.
 fn count(channel: &mut Channel, files: &Files) -> Result<(), BacklogError> {
-    let from = rows::record_key(channel.number, channel.head + 1);
-    let to = rows::record_key(channel.number, i64::MAX);
-    for row in files.tree.range(from..=to) {
+    for row in files.tree.range(packing::between(channel.number, channel.head, i64::MAX)) {
         let (key, value) = row.map_err(of_sled)?;
-        let (position, (time_us, text)) =
-            rows::position_of(&key)
-                .zip(rows::parse_record(&value))
-                .ok_or_else(|| BacklogError::Damaged("a record cannot be read".into()))?;
-        channel.push(position, time_us, text.len() as u64);
-        channel.turn = u64::try_from(position).unwrap_or(0);
+        for entry in packing::unpack(&key, &value) {
+            let Entry { position, time_us, text } = entry?;
+            channel.push(position, time_us, text.len() as u64);
+            channel.turn = u64::try_from(position).unwrap_or(0);
+        }
     }
     Ok(())
 }

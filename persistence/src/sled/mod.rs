@@ -13,6 +13,7 @@ mod catalogue;
 mod channel;
 mod files;
 mod load;
+mod packing;
 mod restore;
 mod rows;
 mod seal;
@@ -301,14 +302,19 @@ impl Backlog for Sled {
             if from >= head || page.records == 0 {
                 return Ok(Vec::new());
             }
-            let range = rows::record_key(number, from + 1)..=rows::record_key(number, head);
             let mut found = Vec::new();
-            for row in files.tree.range(range) {
-                let record = files::record(name, &row.map_err(of_sled)?)?;
-                if !page.take(record.value.len(), found.is_empty()) {
-                    break;
+            for row in files.tree.range(packing::between(number, from, head)) {
+                let (key, value) = row.map_err(of_sled)?;
+                for entry in packing::unpack(&key, &value) {
+                    let entry = entry?;
+                    if entry.position <= from {
+                        continue;
+                    }
+                    if !page.take(entry.text.len(), found.is_empty()) {
+                        return Ok(found);
+                    }
+                    found.push(entry.record(name));
                 }
-                found.push(record);
             }
             Ok(found)
         })
@@ -316,14 +322,19 @@ impl Backlog for Sled {
 
     fn last(&self, channel: &str, n: usize) -> Result<Vec<Record>, BacklogError> {
         self.records(channel, |files, number, name, floor, head| {
-            if floor >= head {
+            if floor >= head || n == 0 {
                 return Ok(Vec::new());
             }
-            let range = rows::record_key(number, floor + 1)..=rows::record_key(number, head);
-            let newest = files.tree.range(range).rev().take(n);
-            let mut found: Vec<Record> = newest
-                .map(|row| files::record(name, &row.map_err(of_sled)?))
-                .collect::<Result<_, _>>()?;
+            let mut found = Vec::new();
+            for row in files.tree.range(packing::between(number, floor, head)).rev() {
+                let (key, value) = row.map_err(of_sled)?;
+                let row = packing::unpack(&key, &value).collect::<Result<Vec<_>, _>>()?;
+                let live = row.iter().rev().take_while(|entry| entry.position > floor);
+                found.extend(live.take(n - found.len()).map(|entry| entry.record(name)));
+                if found.len() == n {
+                    break;
+                }
+            }
             found.reverse();
             Ok(found)
         })

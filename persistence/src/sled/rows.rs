@@ -16,8 +16,8 @@ const CHANNELS: u32 = 0xFFFF_FFF1;
 const MARKS: u32 = 0xFFFF_FFF2;
 const STORE: u32 = 0xFFFF_FFF3;
 
-/// Of a record's row, the first bytes are its time.
-pub(super) const TIME_BYTES: usize = 8;
+/// Of a lone record's row, the first bytes are its time.
+const TIME_BYTES: usize = 8;
 
 pub(super) fn prefix(number: u32) -> [u8; 4] {
     number.to_be_bytes()
@@ -38,7 +38,7 @@ pub(super) fn record_value(time_us: i64, text: &str) -> Vec<u8> {
     [&time_us.to_be_bytes()[..], text.as_bytes()].concat()
 }
 
-/// The time and the text of a record.
+/// The time and the text of a lone record.
 pub(super) fn parse_record(value: &[u8]) -> Option<(i64, &str)> {
     let (time, text) = value.split_at_checked(TIME_BYTES)?;
     Some((i64::from_be_bytes(time.try_into().ok()?), std::str::from_utf8(text).ok()?))

@@ -132,11 +132,69 @@ fn a_newer_format_is_refused_and_left_alone() {
         .unwrap();
     drop(first);
     let refused = Sled::open(&directory.store(), OPTIONS).unwrap_err();
-    assert_eq!(refused, BacklogError::Newer { found: 7, known: 1 });
+    assert_eq!(refused, BacklogError::Newer { found: 7, known: 2 });
     assert!(refused.to_string().contains('7'), "{refused}");
     let refused = Sled::open_as_it_is(&directory.store(), OPTIONS).unwrap_err();
-    assert_eq!(refused, BacklogError::Newer { found: 7, known: 1 });
+    assert_eq!(refused, BacklogError::Newer { found: 7, known: 2 });
     assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 2, "the store and its ballast");
+}
+
+#[test]
+fn a_store_of_the_first_format_goes_on() {
+    let directory = Directory::new();
+    let first = directory.open();
+    // A record for each append is a row for each record, as all were.
+    for at in 1..=100 {
+        fill(&first, "/a", at, at);
+    }
+    first
+        .with(|files| {
+            let format = rows::store_key("format");
+            files.tree.insert(format, &1_u32.to_be_bytes()[..]).map_err(failed)?;
+            files.flush()
+        })
+        .unwrap();
+    drop(first);
+    for at in [101, 201] {
+        let backlog = directory.open();
+        fill(&backlog, "/a", at, at + 99);
+        assert_eq!(positions(&backlog, "/a"), (1..at + 100).collect::<Vec<_>>());
+        let last = backlog.last("/a", 3).unwrap();
+        assert!(last.iter().map(|record| record.position).eq(at + 97..at + 100));
+    }
+    let backlog = directory.open();
+    let keep = Retention { messages: 10, ..Retention::ALL };
+    while backlog.trim("/a", &keep, 0).unwrap() > 0 {}
+    tidy(&backlog);
+    assert_eq!(positions(&backlog, "/a"), (291..=300).collect::<Vec<_>>());
+    assert!(rows(&backlog) < 2 + 1 + 3, "{} rows", rows(&backlog));
+}
+
+#[test]
+fn what_is_dead_of_a_row_is_counted_and_goes_with_the_row() {
+    let directory = Directory::new();
+    let keep = |messages| Retention { messages, ..Retention::ALL };
+    let backlog = directory.open();
+    fill(&backlog, "/a", 1, 200);
+    for left in (1..=200).rev() {
+        backlog.trim("/a", &keep(left), 0).unwrap();
+        tidy(&backlog);
+        assert_eq!(positions(&backlog, "/a").len() as u64, left);
+        assert_eq!(backlog.usage().unwrap().records, left);
+    }
+    assert!(rows(&backlog) < 2 + 1 + 5, "{} rows", rows(&backlog));
+    // What is not told of the dead comes back after a restart, and is counted as what it is.
+    backlog.close().unwrap();
+    drop(backlog);
+    let again = directory.open();
+    let found = positions(&again, "/a");
+    assert_eq!(again.usage().unwrap().records, found.len() as u64);
+    assert_eq!(again.usage().unwrap().bytes, 10 * found.len() as u64);
+    fill(&again, "/a", 201, 300);
+    again.trim("/a", &keep(1), 0).unwrap();
+    tidy(&again);
+    assert_eq!(again.usage().unwrap().records, 1);
+    assert_eq!(positions(&again, "/a"), [300]);
 }
 
 fn copy(from: &Path, to: &Path) {

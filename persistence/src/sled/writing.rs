@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
+use sled::IVec;
+
 use super::{
-    LONE_CUTS, Sled,
-    catalogue::{Doomed, some_less},
+    LONE_CUTS, SWEEP_ROWS, Sled,
+    catalogue::{Doomed, Gone, some_less},
     files::Files,
     load::reading,
     of_sled,
+    packing::{self, Packer},
     rows::{self, Meta, Rows},
 };
 use crate::{BacklogError, Record, Retention, TRIM_MOST};
+
+/// Most rows of a record: its channel, if that is new, itself, and its mark.
+const ROWS_EACH: usize = 3;
+/// So many records fit into a batch, whatever they are.
+const TOGETHER: usize = SWEEP_ROWS / ROWS_EACH;
 
 impl Sled {
     pub(super) fn commit(&self, batch: &[Record], files: &Files) -> Result<(), BacklogError> {
@@ -19,17 +27,21 @@ impl Sled {
         {
             let mut catalogue = self.catalogue.lock();
             catalogue.check(batch)?;
-            for record in batch {
-                // The channel, if it is new, the record, and its mark.
-                rows.together(3);
-                let number = catalogue.number(&record.channel, record.position, &mut rows)?;
-                let value = rows::record_value(record.time_us, &record.value);
-                rows.insert(&rows::record_key(number, record.position), value);
-                if let Some(mark) = &record.mark {
-                    let key = rows::mark_key(record.time_us, record.position, &mark.key);
-                    rows.insert(&key, rows::mark_value(mark));
+            // What may share rows is written all or none: else those of one channel could be found without
+            // those of another that came before.
+            for some in batch.chunks(TOGETHER) {
+                rows.together(some.len() * ROWS_EACH);
+                let mut packer = Packer::default();
+                for record in some {
+                    let number = catalogue.number(&record.channel, record.position, &mut rows)?;
+                    packer.push(number, record, &mut rows);
+                    if let Some(mark) = &record.mark {
+                        let key = rows::mark_key(record.time_us, record.position, &mark.key);
+                        rows.insert(&key, rows::mark_value(mark));
+                    }
+                    numbers.push(number);
                 }
-                numbers.push(number);
+                packer.finish(&mut rows);
             }
             catalogue.note_sizes(batch, &mut rows);
             catalogue.note_floors(&mut rows);
@@ -110,26 +122,25 @@ impl Sled {
         };
         let most = rows.room() - 1;
         let found = reading(|| {
-            let range = rows::record_key(number, from + 1)..=rows::record_key(number, to);
-            let found = files.tree.range(range).take(most);
-            let found = found.map(|row| row.map(|(key, value)| (key, value.len())));
-            found.collect::<Result<Vec<_>, _>>().map_err(of_sled)
+            let found = files.tree.range(packing::between(number, from, to)).take(most);
+            found.map(|row| Dead::of(row.map_err(of_sled)?)).collect::<Result<Vec<_>, _>>()
         });
-        let dead = match found {
-            Ok(dead) => dead,
-            // They stay where they are.
-            Err(BacklogError::Damaged(_)) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        let (mut bytes, mut up_to) = (0, to);
-        for (key, length) in &dead {
-            bytes += length.saturating_sub(rows::TIME_BYTES) as u64;
-            if dead.len() == most {
-                up_to = rows::position_of(key).unwrap_or(to);
+        let mut gone = Gone { up_to: from, ..Gone::default() };
+        match found {
+            Ok(dead) => {
+                gone.searched = (dead.len() < most).then_some(to);
+                for Dead { key, records, bytes } in &dead {
+                    gone.up_to = rows::position_of(key).unwrap_or(to);
+                    gone.records += records;
+                    gone.bytes += bytes;
+                    rows.remove(key);
+                }
             }
-            rows.remove(key);
+            // They stay where they are.
+            Err(BacklogError::Damaged(_)) => (gone.up_to, gone.searched) = (to, Some(to)),
+            Err(error) => return Err(error),
         }
-        self.catalogue.lock().buried(&name, up_to, (dead.len() as u64, bytes), rows);
+        self.catalogue.lock().buried(&name, &gone, rows);
         Ok(true)
     }
 
@@ -171,5 +182,23 @@ impl Sled {
             files.write(rows)?;
         }
         files.seal(highest)
+    }
+}
+
+/// A row of which all records are dead.
+struct Dead {
+    key: IVec,
+    records: u64,
+    bytes: u64,
+}
+
+impl Dead {
+    fn of((key, value): (IVec, IVec)) -> Result<Self, BacklogError> {
+        let (mut records, mut bytes) = (0, 0);
+        for entry in packing::unpack(&key, &value) {
+            records += 1;
+            bytes += entry?.text.len() as u64;
+        }
+        Ok(Self { key, records, bytes })
     }
 }

@@ -43,13 +43,15 @@ fn spoil(directory: &Directory, text: &str) {
     assert!(spoilt.count() > 0, "{text} is in the log");
 }
 
-/// Three channels of two thousand records, most of them not in sled's cache.
+/// Three channels of two thousand records, most of them not in sled's cache, some of them small enough
+/// to share rows.
 fn three_channels(directory: &Directory) -> Sled {
     let backlog = directory.open_with(&SledOptions { cache_bytes: 1 << 20, ..OPTIONS }).backlog;
     for (number, channel) in ["/b", "/a", "/c"].into_iter().enumerate() {
         let first = 10_000 * i64::try_from(number).unwrap();
         for chunk in (first + 1..=first + 2_000).collect::<Vec<_>>().chunks(100) {
-            let text = |at| format!("{channel}-{at}-{}", "x".repeat(1_000));
+            let size = |at| if at % 10 == 0 { 1_000 } else { 5_000 };
+            let text = |at| format!("{channel}-{at}-{}", "x".repeat(size(at)));
             let batch: Vec<_> = chunk.iter().map(|&at| record(channel, at, &text(at))).collect();
             backlog.append(&batch).unwrap();
         }
@@ -65,7 +67,8 @@ fn damage_stays_where_it_is(read: bool) -> bool {
     spoil(&directory, "/b-5");
     assert_eq!(backlog.head("/b"), Ok(Some(2_000)));
     if read {
-        assert_eq!(backlog.read_after("/b", 0, Page::ALL), Ok(vec![]));
+        let found = backlog.read_after("/b", 0, Page::ALL).map(|found| found.len());
+        assert_eq!(found, Ok(0));
     } else {
         let keep = Retention { messages: 1, ..Retention::ALL };
         while backlog.trim("/b", &keep, 0).unwrap() > 0 {}
