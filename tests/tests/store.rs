@@ -39,10 +39,14 @@ fn positions(response: &Response, number: u64) -> Vec<(i64, u64)> {
 
 /// Publishes durably until the broker goes away: what was acknowledged, in order, and the number of
 /// the request that was not.
-fn publish_until_gone(broker: &Broker, name: &str, first: u64) -> (Vec<(i64, u64)>, u64) {
+fn publish_until_gone(
+    broker: &Broker,
+    mut connection: Connection,
+    name: &str,
+    first: u64,
+) -> (Vec<(i64, u64)>, u64) {
     let mut acknowledged = Vec::new();
     let mut number = first;
-    let mut connection = Connection::open(broker.listen);
     loop {
         let sent = connection.try_send(&publication(name, number).bytes(broker.listen));
         let Ok(response) = sent.and_then(|()| connection.read()) else {
@@ -67,9 +71,12 @@ fn crash(rounds: u64) {
         std::thread::scope(|scope| {
             for (publisher, name) in NAMES.into_iter().enumerate() {
                 let (broker, books) = (&broker, &books);
+                // Before the kill, however late the thread has its turn.
+                let connection = Connection::open(broker.listen);
                 scope.spawn(move || {
                     let first = books.lock()[publisher].1;
-                    let (mut acknowledged, last) = publish_until_gone(broker, name, first);
+                    let (mut acknowledged, last) =
+                        publish_until_gone(broker, connection, name, first);
                     let mut books = books.lock();
                     books[publisher].0.append(&mut acknowledged);
                     books[publisher].1 = last;

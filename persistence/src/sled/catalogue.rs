@@ -10,6 +10,7 @@ use super::{
     META_EVERY, SledOptions,
     channel::{Channel, Cut, Plan},
     rows::{self, Meta, Rows},
+    writing::AT_A_TIME,
 };
 use crate::{BacklogError, Loss, Record, Usage};
 
@@ -86,6 +87,21 @@ impl Catalogue {
             *head = *position;
         }
         Ok(())
+    }
+
+    /// How many of these records are made rows of at a time. Each may need its own, its mark needs one, and
+    /// so does its channel if that is new.
+    pub(super) fn together(&self, records: &[Record]) -> usize {
+        let rows = |record: &Record| {
+            let new = !self.channels.contains_key(&record.channel);
+            1 + usize::from(record.mark.is_some()) + usize::from(new)
+        };
+        let mut all = 0;
+        let fits = records.iter().take_while(|record| {
+            all += rows(record);
+            all <= AT_A_TIME
+        });
+        fits.count()
     }
 
     /// A channel's number; a new channel gets one, written down in the same batch.

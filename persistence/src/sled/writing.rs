@@ -15,10 +15,9 @@ use super::{
 };
 use crate::{BacklogError, Record, Retention, TRIM_MOST};
 
-/// Most rows of a record: its channel, if that is new, itself, and its mark.
-const ROWS_EACH: usize = 3;
-/// So many records fit into a batch, whatever they are.
-const TOGETHER: usize = SWEEP_ROWS / ROWS_EACH;
+/// So many rows, at the most, are made of records at a time. If they turn out to be few, the next ones go
+/// into the same batch.
+pub(super) const AT_A_TIME: usize = SWEEP_ROWS / 2;
 
 impl Sled {
     pub(super) fn commit(&self, batch: &[Record], files: &Files) -> Result<(), BacklogError> {
@@ -29,8 +28,11 @@ impl Sled {
             catalogue.check(batch)?;
             // What may share rows is written all or none: else those of one channel could be found without
             // those of another that came before.
-            for some in batch.chunks(TOGETHER) {
-                rows.together(some.len() * ROWS_EACH);
+            let mut rest = batch;
+            while !rest.is_empty() {
+                let (some, later) = rest.split_at(catalogue.together(rest));
+                rest = later;
+                rows.together(AT_A_TIME);
                 let mut packer = Packer::default();
                 for record in some {
                     let number = catalogue.number(&record.channel, record.position, &mut rows)?;
