@@ -222,7 +222,20 @@ impl Answer {
         {
             lean.headers.retain(|line| line != CLOSE);
         }
-        lean == plain
+        let plain = plain.iter().map(Self::without_what_ids_spell);
+        lean.iter().map(Self::without_what_ids_spell).eq(plain)
+    }
+
+    /// Where a changed request has a clientId in the place of JSON, it depends on that id, of which each
+    /// broker has its own, whether it begins a number and what of it cannot be read.
+    fn without_what_ids_spell(&self) -> Self {
+        let mut answer = self.clone();
+        let texts = ["not JSON at ", "not a message or "];
+        if self.status == 400 && texts.iter().any(|text| self.body.starts_with(text)) {
+            answer.body = "unreadable".to_owned();
+            answer.headers.retain(|line| !line.starts_with("content-length:"));
+        }
+        answer
     }
 
     fn closes(&self) -> bool {
