@@ -171,7 +171,9 @@ impl Lean {
 
     fn spell(&self, response: Response<Bytes>, close: bool, around: &Around<'_>) -> Box<Spelled> {
         around.stats.responded(response.status());
-        let close = close || around.stop.is_cancelled();
+        // Held polls are let go a moment before everything is told to stop.
+        let stops = around.stop.is_cancelled() || self.endpoint.exchange.broker().is_draining();
+        let close = close || stops;
         Box::new(response::spell(response, close, self.wall_s()))
     }
 }
