@@ -145,6 +145,45 @@ fn what_is_to_go_by_a_connection_that_was_closed_goes_by_the_next() {
 }
 
 #[test]
+fn a_server_that_dies_meanwhile_is_accounted_for_whatever_way_messages_go() {
+    for protocol in PROTOCOLS {
+        let broker = Broker::start();
+        let arguments = format!(
+            "fanout --subscribers 5 --rate 50 --seconds 2 --drain 0.1 --protocol {protocol} \
+             --server-pid {}",
+            broker.pid()
+        );
+        let figures = std::thread::scope(|scope| {
+            let run = scope.spawn(|| figures(broker.listen, &arguments));
+            broker.wait_metric("weft_messages_in_total", |count| count >= 20.0);
+            broker.kill();
+            run.join().expect("figures")
+        });
+        let (accepted, lost) = (number(&figures, "/rate_achieved"), number(&figures, "/lost"));
+        assert!(accepted < 45.0 && lost > 0.0, "{protocol}: {figures:#}");
+        assert_eq!(number(&figures, "/published"), 100.0, "{protocol}: nobody was told no");
+        assert!(figures["server"].is_null() && figures["kept_up"] == false, "{protocol}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_done() {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    for (arguments, said) in [
+        ("fanout --rate nan", "--rate"),
+        ("fanout --rate inf", "--rate"),
+        ("fanout --seconds 0", "--seconds"),
+        ("fanout --drain=-1", "--drain"),
+        ("sweep --factor nan", "--factor"),
+        ("rooms --rooms 2 --rooms-per-client 3", "--rooms-per-client"),
+    ] {
+        let output = bench(nobody, arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains(said), "{arguments}: {error}");
+    }
+}
+
+#[test]
 fn the_table_is_for_people() {
     let broker = Broker::start();
     let output = Command::new(binary())

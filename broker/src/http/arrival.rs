@@ -132,24 +132,27 @@ async fn look<const N: usize, T>(
     stream: &TcpStream,
     judge: impl Fn(&[u8]) -> Option<T>,
 ) -> io::Result<T> {
+    let look = || {
+        let mut bytes = [0; N];
+        let (_, seen) = recv(stream, &mut bytes, RecvFlags::PEEK)?;
+        match bytes.get(..seen) {
+            None | Some([]) => Err(io::ErrorKind::UnexpectedEof.into()),
+            // To wait for more is not to be told of what there is.
+            Some(bytes) => judge(bytes).ok_or_else(|| io::ErrorKind::WouldBlock.into()),
+        }
+    };
+    let waits = |looked: &io::Result<T>| matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
     loop {
         stream.readable().await?;
-        let looked = stream.try_io(Interest::READABLE, || {
-            let mut bytes = [0; N];
-            let (_, seen) = recv(stream, &mut bytes, RecvFlags::PEEK)?;
-            match bytes.get(..seen) {
-                None | Some([]) => Err(io::ErrorKind::UnexpectedEof.into()),
-                // To wait for more is not to be told of what there is.
-                Some(bytes) => judge(bytes).ok_or_else(|| io::ErrorKind::WouldBlock.into()),
-            }
-        });
-        match looked {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if is_shut(stream) {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-            looked => return looked,
+        let looked = stream.try_io(Interest::READABLE, look);
+        if !waits(&looked) {
+            return looked;
+        }
+        if is_shut(stream) {
+            // Something may have come with the end, since.
+            let looked = look();
+            let ended = waits(&looked);
+            return if ended { Err(io::ErrorKind::UnexpectedEof.into()) } else { looked };
         }
     }
 }

@@ -5,6 +5,33 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
+/// More messages a second than any generator sends.
+const RATE_MOST: f64 = 1e7;
+/// No run is longer, in seconds.
+const TIME_MOST: f64 = 1e6;
+
+fn number(text: &str, fits: impl Fn(f64) -> bool, which: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    // What is no number at all fits nothing.
+    if fits(number) { Ok(number) } else { Err(format!("must be {which}")) }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    number(text, |rate| rate > 0.0 && rate <= RATE_MOST, "more than 0, and 10000000 at most")
+}
+
+fn time(text: &str) -> Result<f64, String> {
+    number(text, |time| time > 0.0 && time <= TIME_MOST, "more than 0, and 1000000 at most")
+}
+
+fn pause(text: &str) -> Result<f64, String> {
+    number(text, |time| (0.0..=TIME_MOST).contains(&time), "0 to 1000000")
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    number(text, |factor| factor > 1.0 && factor <= 1e3, "more than 1, and 1000 at most")
+}
+
 /// What is measured. Each prints a table, and with `--json` all figures; docs/bench.md explains them.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Work {
@@ -101,13 +128,13 @@ pub struct Common {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub connect_concurrency: u32,
     /// Quiet before measuring, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 0.7)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.7, value_parser = pause)]
     pub settle: f64,
     /// How long to wait for what has not arrived, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 6.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 6.0, value_parser = pause)]
     pub drain: f64,
     /// p99 above which the server does not keep up, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 1000.0)]
+    #[arg(long, value_name = "MS", default_value_t = 1000.0, value_parser = time)]
     pub limit_ms: f64,
     /// Write all figures there as JSON; `-` is standard output, instead of the table
     #[arg(long, value_name = "FILE")]
@@ -152,10 +179,10 @@ pub enum PublishBy {
 #[derive(Debug, Clone, Copy, PartialEq, Args, Serialize)]
 pub struct Load {
     /// Messages a second [default: 20; rooms: 50]
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     pub rate: Option<f64>,
     /// How long to publish, in seconds
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = time)]
     pub seconds: f64,
 }
 
@@ -207,7 +234,7 @@ pub struct Idle {
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub clients: u32,
     /// How long nothing happens, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = pause)]
     pub hold: f64,
     /// The data of the message to all, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 100)]
@@ -225,7 +252,7 @@ pub struct Publish {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     pub in_flight: u32,
     /// How long, in seconds
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, value_parser = time)]
     pub seconds: f64,
     /// Clients that hear all of it
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -239,13 +266,13 @@ pub struct Sweep {
     #[arg(long, value_enum, default_value_t = Pattern::Fanout)]
     pub work: Pattern,
     /// The first rate, in messages a second
-    #[arg(long, value_name = "RATE", default_value_t = 5.0)]
+    #[arg(long, value_name = "RATE", default_value_t = 5.0, value_parser = rate)]
     pub from: f64,
     /// How much faster each step is than the one before
-    #[arg(long, default_value_t = 1.41)]
+    #[arg(long, default_value_t = 1.41, value_parser = factor)]
     pub factor: f64,
     /// How long each step takes, in seconds
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 3.0, value_parser = time)]
     pub seconds: f64,
     /// Clients of a fan-out
     #[arg(long, value_name = "N", default_value_t = 1000)]
@@ -267,6 +294,20 @@ pub enum Pattern {
 }
 
 impl Work {
+    /// The same with a seed, if it has none: whatever is chosen at random follows from that.
+    #[must_use]
+    pub(crate) fn seeded(&self, seed: u32) -> Self {
+        let mut work = self.clone();
+        match &mut work {
+            Self::Fanout { common, .. }
+            | Self::Rooms { common, .. }
+            | Self::Idle { common, .. }
+            | Self::Publish { common, .. }
+            | Self::Sweep { common, .. } => common.seed = common.seed.or(Some(seed)),
+        }
+        work
+    }
+
     /// What every work needs to know.
     #[must_use]
     pub fn common(&self) -> &Common {

@@ -28,7 +28,8 @@ pub use args::{
     Work,
 };
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 /// Does the work, and prints what came of it.
@@ -37,17 +38,32 @@ use std::path::Path;
 /// A text for whoever asked: the server is not there, or does not speak as it should.
 pub fn run(work: &Work) -> Result<(), String> {
     net::raise_file_limit();
-    let report = work::run(work)?;
-    let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())? + "\n";
-    let output = match work.common().json.as_deref() {
-        Some(path) if path == Path::new("-") => text,
-        Some(path) => {
-            std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-            table::of(&report)
-        }
-        None => table::of(&report),
+    let path = work.common().json.as_deref();
+    let file = path.filter(|path| *path != Path::new("-"));
+    // Before the work: it may take long.
+    let file = file.map(|path| File::create(path).map(|file| (path, file)).map_err(of(path)));
+    let file = file.transpose()?;
+    let report = work::run(work).map_err(|error| readable(&error))?;
+    let json = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())? + "\n";
+    let output = match (path, &file) {
+        (Some(_), None) => &json,
+        _ => &readable(&table::of(&report)),
     };
-    // Whoever asked may be gone.
-    let _ = std::io::stdout().write_all(output.as_bytes());
-    Ok(())
+    match std::io::stdout().write_all(output.as_bytes()) {
+        // Whoever asked may be gone.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            return Err(format!("standard output: {error}"));
+        }
+        _ => {}
+    }
+    file.map_or(Ok(()), |(path, mut file)| file.write_all(json.as_bytes()).map_err(of(path)))
+}
+
+fn of(path: &Path) -> impl Fn(std::io::Error) -> String {
+    move |error| format!("{}: {error}", path.display())
+}
+
+/// What a server says is in the texts, and is not to steer a terminal.
+fn readable(text: &str) -> String {
+    text.replace(|char: char| char.is_control() && char != '\n', "\u{fffd}")
 }

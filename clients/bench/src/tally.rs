@@ -24,6 +24,8 @@ pub(crate) struct Tally {
     pub(crate) latency: Times,
     /// From when a message was sent until its publisher had the answer.
     pub(crate) acks: Times,
+    /// Messages that publishers were told yes to.
+    pub(crate) accepted: u64,
     /// How long messages waited until their publisher had its last answer.
     pub(crate) held_back: Times,
     /// How late messages were given to their publishers.
@@ -46,6 +48,7 @@ impl Tally {
             ledger,
             latency: no_times(),
             acks: no_times(),
+            accepted: 0,
             held_back: no_times(),
             lateness: no_times(),
             received: 0,
@@ -81,7 +84,9 @@ impl Tally {
     /// Enters a publisher's answer.
     pub(crate) fn ack(&mut self, marker: Marker, sent: u64, taken: bool, now: u64) {
         let _ = self.acks.record(now.saturating_sub(sent));
-        if !taken {
+        if taken {
+            self.accepted += 1;
+        } else {
             self.refuse(marker);
         }
     }

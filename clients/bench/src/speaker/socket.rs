@@ -155,10 +155,10 @@ impl Speaker for Socket {
     }
 
     fn offer(&mut self, due: Due, out: &mut Vec<u8>, cx: &mut Context) {
-        // A message that finds no socket is none.
+        // A message that finds no socket is lost before it was sent.
         let ready = self.frames.is_open() && self.session.step == Step::Held;
         let Some(channels) = self.channels.as_ref().filter(|_| ready) else {
-            return cx.tally.refuse(due.marker);
+            return cx.tally.error("publish_unsent");
         };
         self.text.clear();
         channels.message(due, &self.session.identity().client_id, &mut self.text);

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Common, Crowd, Rooms, Work};
 use crate::chance::Chance;
+use crate::clock::any_seed;
 use crate::report::{Figures, Report};
 use crate::rig::{Plan, Rig};
 
@@ -18,7 +19,7 @@ use crate::rig::{Plan, Rig};
 /// # Errors
 /// A text, if the server is not there or does not speak as it should.
 pub(crate) fn run(work: &Work) -> Result<Report, String> {
-    match work {
+    match &work.seeded(any_seed()) {
         Work::Fanout { common, crowd, load } => {
             let options = options(common, &(crowd, load));
             let mut rig = Rig::new(common, &fanout(crowd))?;
@@ -28,7 +29,7 @@ pub(crate) fn run(work: &Work) -> Result<Report, String> {
         }
         Work::Rooms { common, rooms: given, load } => {
             let options = options(common, &(given, load));
-            let mut rig = Rig::new(common, &rooms(common, given))?;
+            let mut rig = Rig::new(common, &rooms(common, given)?)?;
             let rate = load.rate.unwrap_or(50.0);
             let figures = open::measure(&mut rig, common, rate, load.seconds)?;
             finish("rooms", options, rig, figures)
@@ -88,14 +89,17 @@ fn fanout(crowd: &Crowd) -> Plan {
 }
 
 /// Everybody hears some channels, chosen at random.
-fn rooms(common: &Common, rooms: &Rooms) -> Plan {
+fn rooms(common: &Common, rooms: &Rooms) -> Result<Plan, String> {
+    if rooms.rooms_per_client > rooms.rooms {
+        return Err("--rooms-per-client must not be more than --rooms".to_owned());
+    }
     let mut chance = Chance::new(common.seed.unwrap_or(1));
     let (each, all) = (rooms.rooms_per_client.max(1) as usize, rooms.rooms as usize);
-    Plan {
+    Ok(Plan {
         hears: (0..rooms.clients).map(|_| chance.some(each, all)).collect(),
         channels: all,
         publishers: rooms.publishers.publishers as usize,
         in_flight: 1,
         payload: rooms.publishers.payload as usize,
-    }
+    })
 }

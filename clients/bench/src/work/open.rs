@@ -49,14 +49,16 @@ pub(super) fn measure(
     drain(rig, micros(common.drain))?;
     let ended = rig.engine.cx.tally.last.max(sent);
     let ended = if rig.engine.cx.tally.ledger.lost() > 0 { rig.engine.cx.now } else { ended };
+    // A server that is gone by now has figures all the same.
+    let (own, server) = ((own, Sample::own()), before.zip(rig.server().ok().flatten()));
+    rig.wait("repeats", LINGER)?;
     let window = Window {
         seconds: (ended - begun) as f64 / 1e6,
-        own: (own, Sample::own()),
-        server: before.zip(rig.server()?),
+        own,
+        server,
         rate_intended: rate,
-        rate_achieved: count as f64 / ((sent - begun) as f64 + step) * 1e6,
+        rate_achieved: rig.engine.cx.tally.accepted as f64 / ((sent - begun) as f64 + step) * 1e6,
     };
-    rig.wait("repeats", LINGER)?;
     let (tally, crowd) = (&rig.engine.cx.tally, rig.subscribers());
     Ok(Figures::new(tally, &window, &rig.set_up, crowd, common.limit_ms))
 }

@@ -13,11 +13,8 @@ pub(super) fn measure(
     common: &Common,
     given: &Sweep,
 ) -> Result<(Rig, Figures, report::Sweep), String> {
-    if given.factor <= 1.0 || given.from <= 0.0 {
-        return Err("--factor must be more than 1, and --from more than 0".to_owned());
-    }
     let plan = match given.work {
-        Pattern::Rooms => rooms(common, &given.rooms),
+        Pattern::Rooms => rooms(common, &given.rooms)?,
         Pattern::Fanout => {
             fanout(&Crowd { subscribers: given.subscribers, publishers: given.rooms.publishers })
         }
