@@ -31,7 +31,7 @@ pub(super) struct Catalogue {
     pub(super) records: u64,
     pub(super) bytes: u64,
     pub(super) marks: u64,
-    /// Dead rows of channels that live.
+    /// Dead bytes, of channels that live, that can be removed.
     pub(super) dead_bytes: u64,
     /// Dead bytes past which no channel's dead rows are few enough to stay.
     pub(super) dead_bytes_most: u64,
@@ -123,6 +123,7 @@ impl Catalogue {
         let meta = Meta {
             name: name.as_ref().to_owned(),
             floor,
+            trimmed: None,
             hole: 0,
             head: 0,
             records: 0,
@@ -183,12 +184,13 @@ impl Catalogue {
     /// Raises a floor over the records that have to go; says how many.
     pub(super) fn cut(&mut self, name: &str, plan: &Plan, cut: &Cut) -> u64 {
         let Some(channel) = self.channels.get_mut(name) else { return 0 };
+        let before = channel.removable();
         if !channel.cut(plan, cut) {
             return 0;
         }
+        self.dead_bytes = (self.dead_bytes + channel.removable()).saturating_sub(before);
         self.records = self.records.saturating_sub(cut.records);
         self.bytes = self.bytes.saturating_sub(cut.bytes);
-        self.dead_bytes += cut.bytes;
         cut.records
     }
 
@@ -218,7 +220,7 @@ impl Catalogue {
     /// the floor has not passed whole stays with it.
     pub(super) fn buried(&mut self, name: &str, gone: &Gone, rows: &mut Rows) {
         let Some(channel) = self.channels.get_mut(name) else { return };
-        let (before, buried) = (channel.dead_bytes, channel.buried);
+        let (before, buried) = (channel.removable(), channel.buried);
         channel.buried = gone.up_to;
         channel.dead = channel.dead.saturating_sub(gone.records);
         channel.dead_bytes = channel.dead_bytes.saturating_sub(gone.bytes);
@@ -226,7 +228,10 @@ impl Catalogue {
             (channel.dead, channel.dead_bytes) = (0, 0);
         }
         channel.grave = gone.searched.is_none_or(|to| to < channel.floor);
-        self.dead_bytes = self.dead_bytes.saturating_sub(before - channel.dead_bytes);
+        if !channel.grave {
+            channel.stuck_bytes = channel.dead_bytes;
+        }
+        self.dead_bytes = (self.dead_bytes + channel.removable()).saturating_sub(before);
         if channel.buried != buried {
             channel.since_meta = 0;
             rows.insert(&Meta::key(channel.number), channel.meta().encode());
@@ -277,7 +282,7 @@ impl Catalogue {
         self.raise_shared_floor(channel.highest());
         self.records = self.records.saturating_sub(channel.records);
         self.bytes = self.bytes.saturating_sub(channel.bytes);
-        self.dead_bytes = self.dead_bytes.saturating_sub(channel.dead_bytes);
+        self.dead_bytes = self.dead_bytes.saturating_sub(channel.removable());
         let meta = Meta { dropped: true, ..channel.meta() };
         self.doomed.push_back(Doomed { number: channel.number, meta, noted: false });
         channel.records

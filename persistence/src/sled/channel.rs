@@ -6,7 +6,7 @@ use super::{
     files::Files,
     of_sled,
     packing::{self, Entry},
-    rows::Meta,
+    rows::{Meta, Trimmed},
 };
 use crate::{BacklogError, Retention, TRIM_MOST};
 
@@ -28,10 +28,12 @@ pub(super) struct Channel {
     pub(super) bytes: u64,
     /// The time of the oldest of them, if it was looked up.
     oldest_us: Option<i64>,
-    /// Rows up to here are gone; those between here and the floor are dead.
+    /// Rows up to here are gone; what stands between here and the floor is dead.
     pub(super) buried: i64,
     pub(super) dead: u64,
     pub(super) dead_bytes: u64,
+    /// Of these, so many are known to share a row with what lives, and go with it.
+    pub(super) stuck_bytes: u64,
     /// Whether its dead rows are about to be removed.
     pub(super) grave: bool,
     /// Whether something changed since it was opened.
@@ -62,18 +64,21 @@ pub(super) struct Cut {
 impl Channel {
     /// A channel as it was written down, or as it begins.
     pub(super) fn new(number: u32, name: Arc<str>, meta: &Meta) -> Self {
+        let nothing = Trimmed { floor: meta.floor, records: 0, bytes: 0 };
+        let trimmed = meta.trimmed.unwrap_or(nothing);
         Self {
             number,
             name,
             head: meta.head,
-            floor: meta.floor,
+            floor: trimmed.floor,
             hole: meta.hole,
-            records: meta.records,
-            bytes: meta.bytes,
+            records: meta.records.saturating_sub(trimmed.records),
+            bytes: meta.bytes.saturating_sub(trimmed.bytes),
             oldest_us: None,
             buried: meta.floor,
-            dead: 0,
-            dead_bytes: 0,
+            dead: trimmed.records,
+            dead_bytes: trimmed.bytes,
+            stuck_bytes: 0,
             grave: false,
             dirty: false,
             since_meta: 0,
@@ -101,10 +106,17 @@ impl Channel {
         self.head.max(self.hole)
     }
 
+    /// Dead bytes that can be removed, as far as is known.
+    pub(super) fn removable(&self) -> u64 {
+        self.dead_bytes.saturating_sub(self.stuck_bytes)
+    }
+
     pub(super) fn meta(&self) -> Meta {
+        let Self { floor, dead: records, dead_bytes: bytes, .. } = *self;
         Meta {
             name: self.name.as_ref().to_owned(),
             floor: self.buried,
+            trimmed: (floor > self.buried).then_some(Trimmed { floor, records, bytes }),
             hole: self.hole,
             head: self.head,
             records: self.records + self.dead,
@@ -145,6 +157,8 @@ impl Channel {
             self.bytes = self.bytes.saturating_sub(cut.bytes);
             self.dead += cut.records;
             self.dead_bytes += cut.bytes;
+            // The floor may have passed that row.
+            self.stuck_bytes = 0;
             self.dirty = true;
         }
         self.oldest_us = cut.oldest_us.filter(|_| self.records > 0);
@@ -155,7 +169,7 @@ impl Channel {
     pub(super) fn wants_burial(&self, pressed: bool) -> bool {
         self.dead >= GRAVES.max(self.records / 8)
             || self.dead_bytes > GRAVE_BYTES.max(self.bytes / 8)
-            || (pressed && self.dead > 0)
+            || (pressed && self.removable() > 0)
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
 use crate::{BacklogError, Loss};
 
 /// The version of what is written here. In the first one, each record had a row of its own; such rows
-/// are read as they are.
+/// are read as they are, and whoever only looks leaves it so.
 const FORMAT: u32 = 2;
 /// The first.
 const LONE_RECORDS: u32 = 1;
@@ -40,6 +40,8 @@ pub(super) struct Files {
     /// When the directory of large values last changed, as far as it is surely synced.
     blobs: Mutex<Option<SystemTime>>,
     broken: AtomicBool,
+    /// Whether it is of the first format, until something is written.
+    outdated: AtomicBool,
     /// The number that the store was closed with, until something is written.
     sealed: Mutex<Option<i64>>,
 }
@@ -128,6 +130,7 @@ pub(super) fn open_as_it_is(
             directory: directory.to_path_buf(),
             blobs: Mutex::new(None),
             broken: AtomicBool::new(false),
+            outdated: AtomicBool::new(false),
             sealed: Mutex::new(seal::read(directory)),
         };
         let catalogue = files.load(options)?;
@@ -186,12 +189,9 @@ impl Files {
         }
         let format = self.tree.get(store_key("format")).map_err(of_sled)?;
         match format.and_then(|row| row.as_ref().try_into().map(u32::from_be_bytes).ok()) {
-            Some(FORMAT) => self.number("floor")?.ok_or_else(|| damaged("it has no floor")),
-            Some(LONE_RECORDS) => {
-                let mut batch = Batch::default();
-                batch.insert(store_key("format"), &FORMAT.to_be_bytes()[..]);
-                self.put(batch)?;
-                self.begin(floor_if_empty)
+            Some(known @ (LONE_RECORDS | FORMAT)) => {
+                self.outdated.store(known != FORMAT, Ordering::Relaxed);
+                self.number("floor")?.ok_or_else(|| damaged("it has no floor"))
             }
             Some(found) if found > FORMAT => Err(BacklogError::Newer { found, known: FORMAT }),
             found => Err(damaged(&format!("no store has the format {found:?}"))),
@@ -232,14 +232,21 @@ impl Files {
         if self.break_seal()? {
             batch.remove(store_key("closed"));
         }
+        if self.outdated.swap(false, Ordering::Relaxed) {
+            batch.insert(store_key("format"), &FORMAT.to_be_bytes()[..]);
+        }
         self.guard(|| self.tree.apply_batch(batch))
     }
 
     /// Something is about to be written. True for the first time.
     fn break_seal(&self) -> Result<bool, BacklogError> {
         let mut sealed = self.sealed.lock();
-        if sealed.is_some() {
-            seal::remove(&self.directory).map_err(io_failed(&self.directory))?;
+        if sealed.is_some()
+            && let Err(error) = seal::remove(&self.directory)
+        {
+            // Whatever was to be written is only in memory.
+            self.broken.store(true, Ordering::Relaxed);
+            return Err(io_failed(&self.directory)(error));
         }
         Ok(sealed.take().is_some())
     }

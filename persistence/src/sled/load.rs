@@ -71,6 +71,7 @@ impl Catalogue {
         self.turn = self.turn.max(channel.turn);
         self.records += channel.records;
         self.bytes += channel.bytes;
+        self.dead_bytes += channel.dead_bytes;
         self.channels.insert(Arc::clone(&name), channel);
         if counted.is_err() {
             // Nobody knows how far it came; nothing went beyond what was given out.

@@ -8,13 +8,15 @@ use std::{collections::HashMap, iter::from_fn, ops::RangeInclusive, str::from_ut
 
 use sled::IVec;
 
-use super::rows::{Rows, parse_record, position_of, record_key, record_value};
+use super::rows::{KEY_BYTES, Rows, parse_record, position_of, record_key, record_value};
 use crate::{BacklogError, Record};
 
 /// Most records of a row.
 const RECORDS: usize = 32;
 /// No more bytes of values share a row: what is large costs what it weighs, however it is stored.
 const BYTES: usize = 4 << 10;
+/// Position, time and length stand before each text.
+const HEAD: usize = 8 + 8 + 4;
 /// What the key of a row of several records has behind that of a lone one.
 const SEVERAL: u8 = 1;
 
@@ -48,7 +50,7 @@ pub(super) fn unpack<'r>(
     value: &'r [u8],
 ) -> impl Iterator<Item = Result<Entry<'r>, BacklogError>> {
     let last = position_of(key);
-    let lone = key.len() == record_key(0, 0).len();
+    let lone = key.len() == KEY_BYTES;
     let mut rest = Some(value);
     from_fn(move || {
         let bytes = rest.take()?;
@@ -113,7 +115,7 @@ fn write(number: u32, row: &[&Record], rows: &mut Rows) {
     if let [lone] = row {
         return rows.insert(&key, record_value(lone.time_us, &lone.value));
     }
-    let mut value = Vec::with_capacity(BYTES + RECORDS * 20);
+    let mut value = Vec::with_capacity(row.iter().map(|record| HEAD + record.value.len()).sum());
     for record in row {
         value.extend_from_slice(&record.position.to_be_bytes());
         value.extend_from_slice(&record.time_us.to_be_bytes());

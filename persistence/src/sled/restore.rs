@@ -80,6 +80,7 @@ impl Restore {
         let meta = Meta {
             name,
             floor: 0,
+            trimmed: None,
             hole: floor,
             head,
             records: 0,

@@ -23,8 +23,11 @@ pub(super) fn prefix(number: u32) -> [u8; 4] {
     number.to_be_bytes()
 }
 
-pub(super) fn record_key(number: u32, position: i64) -> [u8; 12] {
-    let mut key = [0; 12];
+/// Bytes of a lone record's key.
+pub(super) const KEY_BYTES: usize = 12;
+
+pub(super) fn record_key(number: u32, position: i64) -> [u8; KEY_BYTES] {
+    let mut key = [0; KEY_BYTES];
     key[..4].copy_from_slice(&number.to_be_bytes());
     key[4..].copy_from_slice(&position.to_be_bytes());
     key
@@ -50,9 +53,11 @@ pub(super) struct Meta {
     pub(super) name: String,
     /// Records up to here are gone.
     pub(super) floor: i64,
+    /// What is trimmed and not gone yet.
+    pub(super) trimmed: Option<Trimmed>,
     /// Records up to here may be missing although older ones may be there.
     pub(super) hole: i64,
-    /// The newest position when this was written, and the records and bytes up to it.
+    /// The newest position when this was written, and the records and bytes up to it, with what is trimmed.
     pub(super) head: i64,
     pub(super) records: u64,
     pub(super) bytes: u64,
@@ -62,6 +67,20 @@ pub(super) struct Meta {
     /// reading what stands beside them.
     pub(super) damaged: bool,
 }
+
+/// Records that are trimmed although their rows are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Trimmed {
+    /// Up to here they are.
+    pub(super) floor: i64,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
+/// Flags of what is stored of a channel.
+const DROPPED: u8 = 1;
+const DAMAGED: u8 = 2;
+const TRIMMED: u8 = 4;
 
 impl Meta {
     pub(super) fn key(number: u32) -> [u8; 8] {
@@ -80,12 +99,20 @@ impl Meta {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![u8::from(self.dropped) | u8::from(self.damaged) << 1];
+        let flags =
+            [(DROPPED, self.dropped), (DAMAGED, self.damaged), (TRIMMED, self.trimmed.is_some())];
+        let set = flags.iter().filter(|(_, set)| *set).map(|(flag, _)| flag);
+        let mut out = vec![set.sum()];
         for number in [self.floor, self.hole, self.head] {
             out.extend_from_slice(&number.to_be_bytes());
         }
         for number in [self.records, self.bytes] {
             out.extend_from_slice(&number.to_be_bytes());
+        }
+        if let Some(Trimmed { floor, records, bytes }) = self.trimmed {
+            out.extend_from_slice(&floor.to_be_bytes());
+            out.extend_from_slice(&records.to_be_bytes());
+            out.extend_from_slice(&bytes.to_be_bytes());
         }
         out.extend_from_slice(self.name.as_bytes());
         out
@@ -93,15 +120,25 @@ impl Meta {
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let word = |at: usize| -> Option<[u8; 8]> { bytes.get(at..at + 8)?.try_into().ok() };
+        let flags = *bytes.first()?;
+        let (trimmed, name) = if flags & TRIMMED == 0 {
+            (None, 41)
+        } else {
+            let floor = i64::from_be_bytes(word(41)?);
+            let (records, bytes) = (word(49)?, word(57)?);
+            let (records, bytes) = (u64::from_be_bytes(records), u64::from_be_bytes(bytes));
+            (Some(Trimmed { floor, records, bytes }), 65)
+        };
         Some(Self {
-            dropped: *bytes.first()? & 1 != 0,
-            damaged: *bytes.first()? & 2 != 0,
+            dropped: flags & DROPPED != 0,
+            damaged: flags & DAMAGED != 0,
+            trimmed,
             floor: i64::from_be_bytes(word(1)?),
             hole: i64::from_be_bytes(word(9)?),
             head: i64::from_be_bytes(word(17)?),
             records: u64::from_be_bytes(word(25)?),
             bytes: u64::from_be_bytes(word(33)?),
-            name: String::from_utf8(bytes.get(41..)?.to_vec()).ok()?,
+            name: String::from_utf8(bytes.get(name..)?.to_vec()).ok()?,
         })
     }
 }

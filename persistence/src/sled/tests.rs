@@ -154,10 +154,23 @@ fn a_store_of_the_first_format_goes_on() {
             files.flush()
         })
         .unwrap();
+    first.close().unwrap();
     drop(first);
+    // Whoever only looks leaves it as it is.
+    let format = |backlog: &Sled| {
+        let row = |files: &Files| files.tree.get(rows::store_key("format")).map_err(failed);
+        backlog.with(row).unwrap().unwrap()
+    };
+    for _ in 0..2 {
+        let looked = directory.open();
+        assert_eq!(positions(&looked, "/a").len(), 100);
+        assert_eq!(format(&looked), 1_u32.to_be_bytes());
+        looked.close().unwrap();
+    }
     for at in [101, 201] {
         let backlog = directory.open();
         fill(&backlog, "/a", at, at + 99);
+        assert_eq!(format(&backlog), 2_u32.to_be_bytes());
         assert_eq!(positions(&backlog, "/a"), (1..at + 100).collect::<Vec<_>>());
         let last = backlog.last("/a", 3).unwrap();
         assert!(last.iter().map(|record| record.position).eq(at + 97..at + 100));
@@ -183,18 +196,57 @@ fn what_is_dead_of_a_row_is_counted_and_goes_with_the_row() {
         assert_eq!(backlog.usage().unwrap().records, left);
     }
     assert!(rows(&backlog) < 2 + 1 + 5, "{} rows", rows(&backlog));
-    // What is not told of the dead comes back after a restart, and is counted as what it is.
+    // None of it comes back after a restart, and it is not counted either.
+    let usage = |backlog: &Sled| backlog.usage().map(|usage| (usage.records, usage.bytes));
     backlog.close().unwrap();
     drop(backlog);
     let again = directory.open();
-    let found = positions(&again, "/a");
-    assert_eq!(again.usage().unwrap().records, found.len() as u64);
-    assert_eq!(again.usage().unwrap().bytes, 10 * found.len() as u64);
+    assert_eq!((positions(&again, "/a"), usage(&again)), (vec![200], Ok((1, 10))));
+    assert_eq!(again.floor("/a"), Ok(199));
     fill(&again, "/a", 201, 300);
+    // Nor does it where a process ends in the middle, but for what was trimmed since it was last told.
+    drop(again);
+    let again = directory.open();
+    let found = positions(&again, "/a");
+    assert_eq!(usage(&again), Ok((found.len() as u64, 10 * found.len() as u64)));
+    assert!(found.len() <= 101, "{found:?}");
     again.trim("/a", &keep(1), 0).unwrap();
     tidy(&again);
     assert_eq!(again.usage().unwrap().records, 1);
     assert_eq!(positions(&again, "/a"), [300]);
+}
+
+/// Of many channels each keeps one message of a burst, so something dead stays in each one's row. That
+/// presses nobody: it cannot be removed.
+#[test]
+fn what_is_dead_of_rows_that_live_does_not_press() {
+    let directory = Directory::new();
+    let backlog = directory.open_with(&SledOptions { budget_bytes: 10_000, ..OPTIONS }).backlog;
+    let keep = Retention { messages: 1, ..Retention::ALL };
+    for channel in 0..20_i64 {
+        let name = format!("/{channel}");
+        fill(&backlog, &name, 100 * channel + 1, 100 * channel + 30);
+        backlog.trim(&name, &keep, 0).unwrap();
+        tidy(&backlog);
+    }
+    // Those that were looked at under pressure are known; what they hold has ended it.
+    let before = rows(&backlog);
+    for channel in 0..20 {
+        backlog.trim(&format!("/{channel}"), &keep, 0).unwrap();
+    }
+    let catalogue = backlog.catalogue.lock();
+    assert!(catalogue.dead_bytes <= catalogue.dead_bytes_most && catalogue.graves.is_empty());
+    let stuck: u64 = catalogue.channels.values().map(|channel| channel.stuck_bytes).sum();
+    assert_eq!(stuck + catalogue.dead_bytes, 20 * 29 * 10);
+    drop(catalogue);
+    // They go with what lived beside them.
+    for channel in 0..20_i64 {
+        let name = format!("/{channel}");
+        fill(&backlog, &name, 100 * channel + 50, 100 * channel + 50);
+        backlog.trim(&name, &keep, 0).unwrap();
+    }
+    tidy(&backlog);
+    assert!(rows(&backlog) < before + 10, "{} rows, {before} before", rows(&backlog));
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -100,7 +100,10 @@ impl Sled {
                 Ok(found) => keys = found,
                 // Nobody misses it any more.
                 Err(BacklogError::Damaged(_)) => meta.damaged = true,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.catalogue.lock().doomed.push_front(doomed);
+                    return Err(error);
+                }
             }
         }
         keys.iter().for_each(|key| rows.remove(key));
@@ -125,7 +128,7 @@ impl Sled {
         let most = rows.room() - 1;
         let found = reading(|| {
             let found = files.tree.range(packing::between(number, from, to)).take(most);
-            found.map(|row| Dead::of(row.map_err(of_sled)?)).collect::<Result<Vec<_>, _>>()
+            found.map(|row| row.map(Dead::of).map_err(of_sled)).collect::<Result<Vec<_>, _>>()
         });
         let mut gone = Gone { up_to: from, ..Gone::default() };
         match found {
@@ -195,12 +198,13 @@ struct Dead {
 }
 
 impl Dead {
-    fn of((key, value): (IVec, IVec)) -> Result<Self, BacklogError> {
+    /// What cannot be read of it goes as well as the rest, uncounted.
+    fn of((key, value): (IVec, IVec)) -> Self {
         let (mut records, mut bytes) = (0, 0);
-        for entry in packing::unpack(&key, &value) {
+        for entry in packing::unpack(&key, &value).flatten() {
             records += 1;
-            bytes += entry?.text.len() as u64;
+            bytes += entry.text.len() as u64;
         }
-        Ok(Self { key, records, bytes })
+        Self { key, records, bytes }
     }
 }

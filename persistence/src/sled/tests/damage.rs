@@ -50,7 +50,7 @@ fn three_channels(directory: &Directory) -> Sled {
     for (number, channel) in ["/b", "/a", "/c"].into_iter().enumerate() {
         let first = 10_000 * i64::try_from(number).unwrap();
         for chunk in (first + 1..=first + 2_000).collect::<Vec<_>>().chunks(100) {
-            let size = |at| if at % 10 == 0 { 1_000 } else { 5_000 };
+            let size = |at| if at % 100 < 10 { 1_000 } else { 5_000 };
             let text = |at| format!("{channel}-{at}-{}", "x".repeat(size(at)));
             let batch: Vec<_> = chunk.iter().map(|&at| record(channel, at, &text(at))).collect();
             backlog.append(&batch).unwrap();
