@@ -141,7 +141,9 @@ async fn look<const N: usize, T>(
             Some(bytes) => judge(bytes).ok_or_else(|| io::ErrorKind::WouldBlock.into()),
         }
     };
-    let waits = |looked: &io::Result<T>| matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+    let waits = |looked: &io::Result<T>| {
+        looked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    };
     loop {
         stream.readable().await?;
         let looked = stream.try_io(Interest::READABLE, look);

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use crate::clock::any_seed;
+
 /// More messages a second than any generator sends.
 const RATE_MOST: f64 = 1e7;
 /// No run is longer, in seconds.
@@ -141,8 +143,8 @@ pub struct Common {
     #[serde(skip)]
     pub json: Option<PathBuf>,
     /// For whatever is chosen at random, and the channels' names [default: another each time]
-    #[arg(long)]
-    pub seed: Option<u32>,
+    #[arg(long, default_value_t = any_seed(), hide_default_value = true)]
+    pub seed: u32,
 }
 
 /// How messages come.
@@ -294,20 +296,6 @@ pub enum Pattern {
 }
 
 impl Work {
-    /// The same with a seed, if it has none: whatever is chosen at random follows from that.
-    #[must_use]
-    pub(crate) fn seeded(&self, seed: u32) -> Self {
-        let mut work = self.clone();
-        match &mut work {
-            Self::Fanout { common, .. }
-            | Self::Rooms { common, .. }
-            | Self::Idle { common, .. }
-            | Self::Publish { common, .. }
-            | Self::Sweep { common, .. } => common.seed = common.seed.or(Some(seed)),
-        }
-        work
-    }
-
     /// What every work needs to know.
     #[must_use]
     pub fn common(&self) -> &Common {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::args::{Common, Protocol, PublishBy};
 use crate::chance::Chance;
-use crate::clock::{any_seed, micros};
+use crate::clock::micros;
 use crate::engine::{Engine, News};
 use crate::ledger::Ledger;
 use crate::process::Sample;
@@ -66,7 +66,7 @@ impl Rig {
     /// # Errors
     /// A text, if it does not come to that.
     pub(crate) fn new(common: &Common, plan: &Plan) -> Result<Self, String> {
-        let seed = common.seed.unwrap_or_else(any_seed);
+        let seed = common.seed;
         let target = Target::new(common, seed)?;
         let engine = Engine::new(Tally::new(Ledger::default()), common.source_addresses)?;
         let mut rig = Self {

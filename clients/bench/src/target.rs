@@ -158,7 +158,7 @@ mod tests {
             drain: 0.0,
             limit_ms: 0.0,
             json: None,
-            seed: None,
+            seed: 1,
         }
     }
 

@@ -222,20 +222,18 @@ impl Answer {
         {
             lean.headers.retain(|line| line != CLOSE);
         }
-        let plain = plain.iter().map(Self::without_what_ids_spell);
-        lean.iter().map(Self::without_what_ids_spell).eq(plain)
+        lean == plain
     }
 
-    /// Where a changed request has a clientId in the place of JSON, it depends on that id, of which each
-    /// broker has its own, whether it begins a number and what of it cannot be read.
-    fn without_what_ids_spell(&self) -> Self {
-        let mut answer = self.clone();
+    /// The answer without what depends on the clientId that stands in the place of JSON, of which each
+    /// broker has its own: whether it begins a number, and what of it cannot be read.
+    pub(crate) fn without_what_ids_spell(mut self) -> Self {
         let texts = ["not JSON at ", "not a message or "];
         if self.status == 400 && texts.iter().any(|text| self.body.starts_with(text)) {
-            answer.body = "unreadable".to_owned();
-            answer.headers.retain(|line| !line.starts_with("content-length:"));
+            self.body = "unreadable".to_owned();
+            self.headers.retain(|line| !line.starts_with("content-length:"));
         }
-        answer
+        self
     }
 
     fn closes(&self) -> bool {

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use crate::args::{Common, Crowd, Rooms, Work};
 use crate::chance::Chance;
-use crate::clock::any_seed;
 use crate::report::{Figures, Report};
 use crate::rig::{Plan, Rig};
 
@@ -19,7 +18,7 @@ use crate::rig::{Plan, Rig};
 /// # Errors
 /// A text, if the server is not there or does not speak as it should.
 pub(crate) fn run(work: &Work) -> Result<Report, String> {
-    match &work.seeded(any_seed()) {
+    match work {
         Work::Fanout { common, crowd, load } => {
             let options = options(common, &(crowd, load));
             let mut rig = Rig::new(common, &fanout(crowd))?;
@@ -93,7 +92,7 @@ fn rooms(common: &Common, rooms: &Rooms) -> Result<Plan, String> {
     if rooms.rooms_per_client > rooms.rooms {
         return Err("--rooms-per-client must not be more than --rooms".to_owned());
     }
-    let mut chance = Chance::new(common.seed.unwrap_or(1));
+    let mut chance = Chance::new(common.seed);
     let (each, all) = (rooms.rooms_per_client.max(1) as usize, rooms.rooms as usize);
     Ok(Plan {
         hears: (0..rooms.clients).map(|_| chance.some(each, all)).collect(),

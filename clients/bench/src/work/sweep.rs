@@ -8,6 +8,8 @@ use crate::rig::Rig;
 
 /// No sweep has more steps.
 const STEPS: usize = 60;
+/// So many may go down, where not even the first one keeps up.
+const DOWN: usize = 8;
 
 pub(super) fn measure(
     common: &Common,
@@ -21,13 +23,23 @@ pub(super) fn measure(
     };
     let mut rig = Rig::new(common, &plan)?;
     let mut steps: Vec<Figures> = Vec::new();
-    let mut rate = given.from;
-    while steps.len() < STEPS && steps.last().is_none_or(|step| step.kept_up) {
+    let mut step = |rate| {
         rig.wait("quiet", micros(common.settle))?;
         rig.fresh();
-        steps.push(open::measure(&mut rig, common, rate, given.seconds)?);
+        open::measure(&mut rig, common, rate, given.seconds)
+    };
+    let mut rate = given.from;
+    while steps.len() < STEPS && steps.last().is_none_or(|step| step.kept_up) {
+        steps.push(step(rate)?);
         rate *= given.factor;
     }
+    // One that began too high goes down until it keeps up.
+    let mut rate = given.from;
+    while steps.len() <= DOWN && !steps.iter().any(|step| step.kept_up) {
+        rate /= given.factor;
+        steps.push(step(rate)?);
+    }
+    steps.sort_by(|a, b| a.rate_intended.total_cmp(&b.rate_intended));
     let best = steps.iter().rev().find(|step| step.kept_up);
     let peak =
         steps.iter().max_by(|a, b| a.deliveries_per_second.total_cmp(&b.deliveries_per_second));
