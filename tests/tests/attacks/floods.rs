@@ -119,8 +119,10 @@ fn r33_polls_of_one_address_are_held_as_far_as_it_may_and_cost_others_nothing() 
         drop(first);
         let polls = connects(broker, &ids);
         paced(2, A_WHILE / 2, |_| {
-            let held = broker.metric("weft_held_connects");
-            assert!(held <= (50 + READERS) as f64, "{held} are held");
+            // One that is just being answered counts for that moment, and in no two looks.
+            let looks = [(); 3].map(|()| broker.metric("weft_held_connects"));
+            let held = looks.into_iter().fold(f64::INFINITY, f64::min);
+            assert!(held <= (50 + READERS) as f64, "{looks:?} are held");
         });
         drop(polls);
         // Those who are not held, and come again at once all the same.
