@@ -117,7 +117,11 @@ fn a_sweep_by_every_protocol_says_how_far_it_came() {
     let sweep = "sweep --subscribers 10 --from 40 --seconds 0.2 --limit-ms 0.001";
     each_protocol(sweep, |protocol, figures| {
         assert_eq!(number(figures, "/sweep/highest_rate"), 0.0, "{protocol}");
-        assert_eq!(figures["sweep"]["steps"].as_array().map(Vec::len), Some(1), "{protocol}");
+        // Down from the first to the last it tries, and told in the order of their rates.
+        let steps = figures["sweep"]["steps"].as_array().expect("steps");
+        assert_eq!(steps.len(), 9, "{protocol}");
+        assert_eq!(number(&steps[8], "/rate_intended"), 40.0, "{protocol}");
+        assert!(number(&steps[0], "/rate_intended") < 40.0, "{protocol}");
         assert_eq!(figures["kept_up"], false, "{protocol}");
     });
     let broker = Broker::start();
