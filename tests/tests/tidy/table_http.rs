@@ -86,6 +86,7 @@ pub(super) const TABLE: &[Area] = &[
             "tokio::select",
             "tokio::task::coop",
             "tokio::task::yield_now",
+            "tokio::time::interval",
             "tokio_util",
         ],
         NO_SOCKETS,

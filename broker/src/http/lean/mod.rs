@@ -20,11 +20,12 @@ mod response;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Response};
 use tokio::select;
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use self::framing::Body;
@@ -34,6 +35,7 @@ use self::line::Next;
 use self::response::Spelled;
 use super::api::Api;
 use super::bayeux::{Begun, Endpoint, Head, Waiting};
+use super::connection::Connection;
 use super::listener::ListenerOptions;
 use super::publish;
 use super::stats::HttpStats;
@@ -70,6 +72,9 @@ pub enum After {
     Others,
 }
 
+/// How soon it is asked for the first time whether somebody still waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 impl Lean {
     /// Serves requests for the endpoint, one after another.
     ///
@@ -90,8 +95,14 @@ impl Lean {
                 () = &mut stopped => break,
             };
             let read = line.connection.busy();
+            let connection = Arc::clone(&line.connection);
             // On the heap, like all that is over before a connection waits again.
-            let spelled = match Box::pin(self.begin(line, request, around)).await {
+            let step = select! {
+                biased;
+                step = Box::pin(self.begin(line, request, around)) => step,
+                () = departure(&connection) => return Ok(After::Closed),
+            };
+            let spelled = match step {
                 Step::Answered(spelled) => spelled,
                 Step::Held(mut held) => {
                     let connect = &mut held.waiting.connect;
@@ -175,6 +186,20 @@ impl Lean {
         let stops = around.stop.is_cancelled() || self.endpoint.exchange.broker().is_draining();
         let close = close || stops;
         Box::new(response::spell(response, close, self.wall_s()))
+    }
+}
+
+/// Waits until the client of a request that takes its time has closed its side: what a client sends right
+/// before that is heard and answered, but nobody waits longer for an answer that way.
+async fn departure(connection: &Connection) {
+    let mut looks = interval(PATIENCE);
+    // The first comes at once.
+    looks.tick().await;
+    loop {
+        looks.tick().await;
+        if connection.is_gone() {
+            return;
+        }
     }
 }
 
