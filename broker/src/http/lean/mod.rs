@@ -72,7 +72,7 @@ pub enum After {
     Others,
 }
 
-/// How soon it is asked for the first time whether somebody still waits for an answer.
+/// How often it is looked whether the client of a request that takes its time is still there.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Lean {
@@ -189,8 +189,9 @@ impl Lean {
     }
 }
 
-/// Waits until the client of a request that takes its time has closed its side: what a client sends right
-/// before that is heard and answered, but nobody waits longer for an answer that way.
+/// Waits until the client of a request that takes its time is seen to have closed its side. Whoever does so
+/// right behind a request is answered if that takes less than a look; whatever else they sent is not heard
+/// after it.
 async fn departure(connection: &Connection) {
     let mut looks = interval(PATIENCE);
     // The first comes at once.
