@@ -42,5 +42,5 @@ done
 mkdir -p target/proxies
 export WEFT_PROXIES_RESULTS=$PWD/target/proxies/results.jsonl
 rm -f "$WEFT_PROXIES_RESULTS"
-node --test --test-concurrency=1 tests/proxies/*.test.js
+node --test --test-concurrency=1 --test-reporter=spec tests/proxies/*.test.js
 node tests/proxies/report.js "$WEFT_PROXIES_RESULTS" target/proxies/results.json

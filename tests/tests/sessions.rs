@@ -263,6 +263,7 @@ fn c9_client_ids_and_cookies_are_never_logged() {
     let broker = Broker::with("[log]\nlevel = \"trace\"\n");
     let mut client = Client::subscribed(&broker, "/a");
     client.held_connect().abort();
+    broker.wait_held(0);
     ok(&client.publish("/a", 1));
     assert_eq!(client.call(&[json!([{"channel": "/a", "clientId": client.client_id}])]).len(), 1);
     client.path = format!("/bayeux/{}", client.client_id);
