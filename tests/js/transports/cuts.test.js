@@ -26,12 +26,13 @@ const possible = ({ library, transport }, how) =>
   (how !== 'held' || transport !== 'callback-polling' || process.env.WEFT_LONG);
 
 // What went out and is not proven comes again to those who do not acknowledge: the messages before the
-// break, and those that left while nobody knew of it, in however few replies. A socket that is only late
-// is given up by both sides, and what was under way by it comes besides; whoever acknowledges by polls has
-// asked again by then.
+// break, and, where the network holds on to them so that nobody knows of it, those that left since, in
+// however few replies. A socket that is only late is given up by both sides, and what was under way by it
+// comes besides; whoever acknowledges by polls has asked again by then.
 function mayRepeat(row, how) {
-  const late = how === 'held' && ['websocket', 'eventsource'].includes(row.transport);
-  return hasAck(row) && !late ? 0 : 100;
+  const socket = ['websocket', 'eventsource'].includes(row.transport);
+  if (how === 'held' && (socket || !hasAck(row))) return 100;
+  return hasAck(row) ? 0 : 20;
 }
 
 describe('a cut of five seconds', { concurrency: 5 }, () => {
